@@ -1,0 +1,31 @@
+//! What a service token is: the rules of Hallpass, without I/O, clock or entropy.
+//!
+//! | Module | What lives there |
+//! |---|---|
+//! | [`id`] | one type for each kind of identifier |
+//! | [`time`] | [`Timestamp`](time::Timestamp): microseconds, RFC 3339 |
+//! | [`validity`] | Go's duration grammar, `forever`, expiry arithmetic |
+//! | [`secret`] | secrets, one way: mint, digest, compare |
+//! | [`client_id`] | the public half of a credential |
+//! | [`service_token`] | the token, and every change that can happen to it |
+//! | [`permission`] | permissions, and the permission groups with their fixed ids |
+//! | [`resource`] | what an API token's policy is about |
+//! | [`api_token`] | API tokens, their policies and conditions |
+//! | [`caller`] | who calls, what they hold, and [`Grant`](caller::Grant), the proof |
+//! | [`wire`] | the only types that are JSON; client and server share them |
+//!
+//! Time and entropy are arguments everywhere in this crate, so that every rule can be tested to the microsecond.
+
+#![warn(missing_docs)]
+
+pub mod api_token;
+pub mod caller;
+pub mod client_id;
+pub mod id;
+pub mod permission;
+pub mod resource;
+pub mod secret;
+pub mod service_token;
+pub mod time;
+pub mod validity;
+pub mod wire;

@@ -1,0 +1,40 @@
+//! The only types that are JSON: what goes over the wire in both directions (contract, sections 1 to 3 and 10).
+//!
+//! Replies are plain structs. Requests are *read*: every field is looked at, and all that is wrong with a body is told at once,
+//! each with a JSON pointer (RFC 6901) to the culprit.
+
+pub mod accounts;
+pub mod api_tokens;
+pub mod body;
+pub mod codes;
+pub mod envelope;
+pub mod service_tokens;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::ClientSecret;
+
+/// A secret in the one reply that shows it. It is JSON, but nothing that a log could print.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RevealedSecret(String);
+
+impl RevealedSecret {
+    /// Shows a secret.
+    pub fn of(secret: &ClientSecret) -> Self {
+        Self(secret.reveal().to_owned())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RevealedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RevealedSecret(redacted)")
+    }
+}

@@ -1,0 +1,308 @@
+//! The management API: the route table, the envelope around every reply, and what handlers share.
+
+mod accounts;
+mod api_tokens;
+mod auth;
+mod error;
+mod extract;
+mod health;
+mod notes;
+pub mod published;
+pub mod rate_limit;
+mod service_tokens;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use futures_util::FutureExt as _;
+use hallpass_core::wire::envelope::{Envelope, ResultInfo};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::store::{Page, Paging, Purpose, Store};
+use crate::world::World;
+pub use auth::Peer;
+pub use error::ApiError;
+use error::{MayBeRepeated, json};
+use notes::Notes;
+use rate_limit::{RateLimits, Usage};
+
+/// Where the original's routes begin.
+pub const BASE: &str = "/client/v4";
+
+/// What the handlers need.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// The store.
+    pub store: Store,
+    /// Clock and entropy.
+    pub world: World,
+    /// What the store is for.
+    pub purpose: Purpose,
+    /// Rate limits.
+    pub limits: Arc<RateLimits>,
+    /// Peers that may speak for a client.
+    pub trusted_peers: Arc<[IpNet]>,
+}
+
+/// One line of the route table.
+#[derive(Debug)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with names for the identifiers in it.
+    pub path: String,
+    handler: MethodRouter<Api>,
+}
+
+/// The route table.
+pub fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    let mut add = |method: Method, path: String, handler: MethodRouter<Api>| {
+        routes.push(Route {
+            method,
+            path,
+            handler,
+        })
+    };
+
+    add(Method::GET, "/healthz".to_owned(), get(health::healthz));
+    add(Method::GET, "/readyz".to_owned(), get(health::readyz));
+
+    for owner in ["accounts/{account_id}", "zones/{zone_id}"] {
+        let tokens = format!("{BASE}/{owner}/access/service_tokens");
+        let token = format!("{tokens}/{{service_token_id}}");
+        add(Method::GET, tokens.clone(), get(service_tokens::list));
+        add(Method::POST, tokens, post(service_tokens::create));
+        add(Method::GET, token.clone(), get(service_tokens::get));
+        add(Method::PUT, token.clone(), put(service_tokens::update));
+        add(Method::DELETE, token.clone(), delete(service_tokens::delete));
+        add(
+            Method::POST,
+            format!("{token}/refresh"),
+            post(service_tokens::refresh),
+        );
+        add(
+            Method::POST,
+            format!("{token}/rotate"),
+            post(service_tokens::rotate),
+        );
+    }
+
+    for owner in ["accounts/{account_id}", "user"] {
+        let tokens = format!("{BASE}/{owner}/tokens");
+        let token = format!("{tokens}/{{token_id}}");
+        add(Method::GET, tokens.clone(), get(api_tokens::list));
+        add(Method::POST, tokens.clone(), post(api_tokens::create));
+        add(Method::GET, format!("{tokens}/verify"), get(api_tokens::verify));
+        add(
+            Method::GET,
+            format!("{tokens}/permission_groups"),
+            get(api_tokens::permission_groups),
+        );
+        add(Method::GET, token.clone(), get(api_tokens::get));
+        add(Method::PUT, token.clone(), put(api_tokens::update));
+        add(Method::DELETE, token.clone(), delete(api_tokens::delete));
+        add(Method::PUT, format!("{token}/value"), put(api_tokens::roll));
+    }
+
+    add(
+        Method::GET,
+        format!("{BASE}/accounts"),
+        get(accounts::list_accounts),
+    );
+    add(
+        Method::GET,
+        format!("{BASE}/accounts/{{account_id}}"),
+        get(accounts::get_account),
+    );
+    add(Method::GET, format!("{BASE}/zones"), get(accounts::list_zones));
+    add(
+        Method::GET,
+        format!("{BASE}/zones/{{zone_id}}"),
+        get(accounts::get_zone),
+    );
+    add(
+        Method::GET,
+        format!("{BASE}/memberships"),
+        get(accounts::list_memberships),
+    );
+    add(Method::GET, format!("{BASE}/user"), get(accounts::get_user));
+    routes
+}
+
+/// The routes as a service.
+pub fn router(api: Api) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        router = router.route(&route.path, route.handler);
+    }
+    in_envelope(router.with_state(api.clone()), api.world)
+}
+
+/// Wraps routes, and what no route answers, in the envelope.
+pub(crate) fn in_envelope(router: Router, world: World) -> Router {
+    router
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .fallback(
+            |request: Request| async move { ApiError::NoRoute(extract::shown_path(request.uri().path())) },
+        )
+        .layer(middleware::from_fn_with_state(world, envelope))
+}
+
+/// The outermost layer: request id, panics, headers, one line of log.
+pub(crate) async fn envelope(State(world): State<World>, mut request: Request, next: Next) -> Response {
+    let began = world.monotonic();
+    let notes = Notes::new(world.request_id());
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    request.extensions_mut().insert(notes.clone());
+    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => ApiError::Internal("a handler panicked".to_owned()).into_response(),
+    };
+    let may_be_repeated = response.extensions().get::<MayBeRepeated>().is_some();
+    let route = route.as_deref().unwrap_or("-");
+    if response.status().is_server_error() && !may_be_repeated && must_not_be_repeated(&method, route) {
+        response
+            .headers_mut()
+            .insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    set_headers(response.headers_mut(), &notes);
+    let took = world.monotonic().saturating_sub(began);
+    tracing::info!(
+        request.id = %notes.request_id,
+        method = %method,
+        route,
+        status = response.status().as_u16(),
+        caller = notes.caller(),
+        duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+    response
+}
+
+/// Tells the SDKs whether to send a request again.
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Whether sending this again could cost a live secret, or make a second object (contract, D15). An update of a service token
+/// can only rotate if its body says so; its handler marks the replies to those that do not.
+pub(crate) fn must_not_be_repeated(method: &Method, route: &str) -> bool {
+    match *method {
+        Method::POST => !route.ends_with("/refresh"),
+        Method::PUT => route.ends_with("/value") || route.ends_with("/{service_token_id}"),
+        _ => false,
+    }
+}
+
+fn set_headers(headers: &mut HeaderMap, notes: &Notes) {
+    if let Ok(id) = HeaderValue::from_str(&notes.request_id.to_string()) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    headers.insert(
+        HeaderName::from_static("cache-control"),
+        HeaderValue::from_static("no-store"),
+    );
+    if let Some(Usage {
+        limit,
+        remaining,
+        reset_seconds,
+        ..
+    }) = notes.usage()
+    {
+        let state = format!("\"default\";r={remaining};t={reset_seconds}");
+        let policy = format!("\"default\";q={limit};w={}", rate_limit::window_seconds());
+        for (name, value) in [("ratelimit", state), ("ratelimit-policy", policy)] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+fn ok<T: Serialize>(result: T) -> Response {
+    json(StatusCode::OK.as_u16(), &Envelope::of(result))
+}
+
+fn created<T: Serialize>(result: T) -> Response {
+    json(StatusCode::CREATED.as_u16(), &Envelope::of(result))
+}
+
+fn page<T, S: Serialize>(page: Page<T>, paging: Paging, show: impl Fn(T) -> S) -> Response {
+    let shown: Vec<S> = page.items.into_iter().map(show).collect();
+    let info = ResultInfo::new(paging.page, paging.per_page, shown.len() as u64, page.total);
+    json(
+        StatusCode::OK.as_u16(),
+        &Envelope {
+            result_info: Some(info),
+            ..Envelope::of(shown)
+        },
+    )
+}
+
+/// A success of a route that is not the API's own.
+pub(crate) fn reply<T: Serialize>(result: T) -> Response {
+    ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    async fn panics() {
+        panic!("canary");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_in_the_envelope_and_says_nothing() {
+        let router = in_envelope(
+            Router::new().route("/x/{service_token_id}", put(panics)),
+            World::machine(),
+        );
+        let request = Request::put("/x/1").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["x-should-retry"], "false");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert!(response.headers().contains_key("x-request-id"));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let expected = r#"{"success":false,"errors":[{"code":10001,"message":"Internal error","documentation_url":"docs/errors.md#10001"}],"messages":[],"result":null}"#;
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn what_could_cost_a_secret_or_make_a_second_object_is_not_repeated() {
+        let not_repeated: Vec<_> = routes()
+            .into_iter()
+            .filter(|route| must_not_be_repeated(&route.method, &route.path))
+            .map(|route| format!("{} {}", route.method, route.path.trim_start_matches(BASE)))
+            .collect();
+        assert_eq!(
+            not_repeated,
+            [
+                "POST /accounts/{account_id}/access/service_tokens",
+                "PUT /accounts/{account_id}/access/service_tokens/{service_token_id}",
+                "POST /accounts/{account_id}/access/service_tokens/{service_token_id}/rotate",
+                "POST /zones/{zone_id}/access/service_tokens",
+                "PUT /zones/{zone_id}/access/service_tokens/{service_token_id}",
+                "POST /zones/{zone_id}/access/service_tokens/{service_token_id}/rotate",
+                "POST /accounts/{account_id}/tokens",
+                "PUT /accounts/{account_id}/tokens/{token_id}/value",
+                "POST /user/tokens",
+                "PUT /user/tokens/{token_id}/value",
+            ]
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! The door to service tokens (contract, section 1). Each handler: permission, body, one call of the store, reply.
+
+use axum::extract::State;
+use axum::response::Response;
+use hallpass_core::id::ServiceTokenId;
+use hallpass_core::permission::Permission;
+use hallpass_core::secret::{ClientSecret, SecretDigest, SecretKind};
+use hallpass_core::service_token::{NewServiceToken, SecretChange, ServiceToken, TokenChange};
+use hallpass_core::wire::service_tokens as wire;
+
+use super::auth::Authenticated;
+use super::error::ApiError;
+use super::extract::{At, Query, Sent, Unread};
+use super::{Api, created, ok, page};
+use crate::store::error::WriteError;
+use crate::store::service_tokens::{Changed, StoredServiceToken, TokenFilter};
+
+const READ: Permission = Permission::SERVICE_TOKENS_READ;
+const WRITE: Permission = Permission::SERVICE_TOKENS_WRITE;
+
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let grant = caller.grant(READ, at.scope(&api)?)?;
+    let paging = query.paging()?;
+    let filter = TokenFilter {
+        name: query.get("name")?.map(str::to_owned),
+        search: query.get("search")?.map(str::to_owned),
+    };
+    let found = api.store.service_tokens().list(&grant, &filter, paging).await?;
+    Ok(page(found, paging, |stored| show(&stored, None)))
+}
+
+pub(super) async fn get(State(api): State<Api>, caller: Authenticated, at: At) -> Result<Response, ApiError> {
+    let id: ServiceTokenId = at.id("service_token_id")?;
+    let grant = caller.grant(READ, at.scope(&api)?)?;
+    let found = api.store.service_tokens().find(&grant, id).await?;
+    Ok(ok(show(&found.ok_or(ApiError::ServiceTokenNotFound)?, None)))
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    body: Unread,
+) -> Result<Response, ApiError> {
+    let scope = at.scope(&api)?;
+    let grant = caller.grant(WRITE, scope)?;
+    let spec = wire::read_create(&body.json().await?)?;
+    let now = api.world.now();
+    let new = NewServiceToken {
+        id: api.world.service_token_id(),
+        account_id: scope.account().ok_or(ApiError::NotAllowed)?,
+        zone_id: scope.zone(),
+        client_id: api.world.client_id(),
+        spec,
+    };
+    let token = ServiceToken::issue(new, now).map_err(|rule| failed(WriteError::Refused(rule.into())))?;
+    let (secret, digest) = fresh_secret(&api, token.id);
+    let changed = api
+        .store
+        .service_tokens()
+        .create(&grant, token, digest, now)
+        .await
+        .map_err(failed)?;
+    Ok(created(show(&changed.stored, Some(&secret))))
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    body: Unread,
+) -> Result<Response, ApiError> {
+    let id: ServiceTokenId = at.id("service_token_id")?;
+    let grant = caller.grant(WRITE, at.scope(&api)?)?;
+    let edit = wire::read_update(&body.json().await?)?;
+    let may_rotate = edit.secret_version.is_some();
+    let (secret, digest) = fresh_secret(&api, id);
+    let change = TokenChange::Edit(edit);
+    let changed = api
+        .store
+        .service_tokens()
+        .change(&grant, id, change, Some(digest), api.world.now())
+        .await;
+    let changed = changed.map_err(failed);
+    Ok(ok(show_changed(
+        &changed.map_err(|error| if may_rotate { error } else { error.safe_to_repeat() })?,
+        &secret,
+    )))
+}
+
+pub(super) async fn refresh(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    body: Unread,
+) -> Result<Response, ApiError> {
+    let id: ServiceTokenId = at.id("service_token_id")?;
+    let grant = caller.grant(WRITE, at.scope(&api)?)?;
+    body.json().await?;
+    let changed = api
+        .store
+        .service_tokens()
+        .change(&grant, id, TokenChange::Refresh, None, api.world.now())
+        .await;
+    Ok(ok(show(&changed.map_err(failed)?.stored, None)))
+}
+
+pub(super) async fn rotate(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    Sent(attempt): Sent,
+    body: Unread,
+) -> Result<Response, ApiError> {
+    let id: ServiceTokenId = at.id("service_token_id")?;
+    let grant = caller.grant(WRITE, at.scope(&api)?)?;
+    let previous_until = wire::read_rotate(&body.json().await?)?;
+    let (secret, digest) = fresh_secret(&api, id);
+    let change = TokenChange::Rotate {
+        previous_until,
+        attempt,
+    };
+    let changed = api
+        .store
+        .service_tokens()
+        .change(&grant, id, change, Some(digest), api.world.now())
+        .await;
+    Ok(ok(show_changed(&changed.map_err(failed)?, &secret)))
+}
+
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+) -> Result<Response, ApiError> {
+    let id: ServiceTokenId = at.id("service_token_id")?;
+    let grant = caller.grant(WRITE, at.scope(&api)?)?;
+    let deleted = api
+        .store
+        .service_tokens()
+        .delete(&grant, id, api.world.now())
+        .await;
+    Ok(ok(show(&deleted.map_err(failed)?.stored, None)))
+}
+
+/// A secret that a change may need, and what is stored of it.
+fn fresh_secret(api: &Api, id: ServiceTokenId) -> (ClientSecret, SecretDigest) {
+    let secret = api.world.mint(SecretKind::ServiceToken);
+    let digest = api
+        .store
+        .digest(SecretKind::ServiceToken, &id.to_string(), &secret);
+    (secret, digest)
+}
+
+fn show(stored: &StoredServiceToken, secret: Option<&ClientSecret>) -> wire::ServiceToken {
+    wire::ServiceToken::show(&stored.token, stored.last_seen_at, secret)
+}
+
+/// Shows the secret only if the change made it the token's.
+fn show_changed(changed: &Changed, secret: &ClientSecret) -> wire::ServiceToken {
+    show(
+        &changed.stored,
+        (changed.secret != SecretChange::Keep).then_some(secret),
+    )
+}
+
+fn failed(error: WriteError) -> ApiError {
+    ApiError::of_write(error, ApiError::ServiceTokenNotFound)
+}

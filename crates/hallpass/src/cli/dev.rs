@@ -1,0 +1,108 @@
+//! `hallpass dev`: the emulator.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Exit, Failure, LimitArgs, RateLimit, listen, output, stop_signal, write_ready_file};
+use crate::api::{BASE, published};
+use crate::emulator::{Emulator, Reach, may_listen};
+use crate::seed::{EXAMPLE, Seed};
+use crate::serve;
+
+#[derive(Debug, Args)]
+pub(super) struct Dev {
+    /// Address to listen on; port 0 picks a free one
+    #[arg(long, default_value = "127.0.0.1:8484", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// JSON file with the state to begin with, instead of the published example
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// Print the published example as a seed file, and end
+    #[arg(long)]
+    print_seed: bool,
+    /// Listen beyond loopback, for service containers: everybody who reaches it knows its credentials
+    #[arg(long)]
+    allow_remote: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+pub(super) async fn run(args: Dev) -> Result<(), Failure> {
+    if args.print_seed {
+        output::say(EXAMPLE.trim_end()).context("cannot write to standard output")?;
+        return Ok(());
+    }
+    let reach = if args.allow_remote {
+        Reach::Remote
+    } else {
+        Reach::Loopback
+    };
+    if !may_listen(args.listen, reach) {
+        let message = format!(
+            "the emulator's credentials are published, so it listens on loopback only; to listen on {} all the same, say --allow-remote",
+            args.listen
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    if !args.listen.ip().is_loopback() {
+        tracing::warn!(listen = %args.listen, "the emulator listens beyond loopback: everybody who reaches it knows its credentials");
+    }
+    let seed = match &args.seed {
+        Some(file) => {
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+        }
+        None => EXAMPLE.to_owned(),
+    };
+    let seed = Seed::parse(&seed)
+        .map_err(|error| Failure::new(Exit::Usage, format!("the seed cannot be used: {error}")))?;
+
+    let (listener, address) = listen(args.listen).await?;
+    let limit = args.limits.rate_limit.and_then(RateLimit::number);
+    let emulator = Emulator::start(seed, reach, args.limits.trusted_peer.into(), limit).await;
+    let emulator = emulator.context("cannot start the emulator")?;
+    let api = serve::base_url(address);
+    let base_url = format!("{api}{BASE}");
+    let stop = stop_signal()?;
+    let serving = tokio::spawn(serve::serve(listener, emulator.router(), stop));
+    write_ready_file(args.limits.ready_file.as_deref(), &api, &base_url)?;
+    let text = if args.seed.is_some() {
+        introduction(&api, &base_url)
+    } else {
+        example_introduction(&api, &base_url)
+    };
+    output::say(&text).context("cannot write to standard output")?;
+    serving.await.context("the server ended unexpectedly")?;
+    emulator.stop().await;
+    Ok(())
+}
+
+fn introduction(api: &str, base_url: &str) -> String {
+    format!(
+        "Hallpass emulator on {api}: throw-away data, for tests only.\n\n  \
+         export CLOUDFLARE_BASE_URL={base_url}\n"
+    )
+}
+
+fn example_introduction(api: &str, base_url: &str) -> String {
+    let (account, token) = (published::ACCOUNT_ID, published::SERVICE_TOKEN_ID);
+    format!(
+        "Hallpass emulator on {api}: throw-away data, published credentials, for tests only.\n\n\
+         For the SDKs, Terraform and the snippets of the original's documentation:\n\n  \
+         export CLOUDFLARE_BASE_URL={base_url}\n  \
+         export CLOUDFLARE_API_TOKEN={}\n  \
+         export CLOUDFLARE_ACCOUNT_ID={account}\n\n\
+         Or with e-mail and key, which may do everything:\n\n  \
+         export CLOUDFLARE_EMAIL={}\n  \
+         export CLOUDFLARE_API_KEY={}\n\n\
+         Try, in another terminal (refresh a token, then let a year pass and read it):\n\n  \
+         curl -X POST {base_url}/accounts/{account}/access/service_tokens/{token}/refresh -H 'Authorization: Bearer {}'\n\n  \
+         curl {api}/dev/clock -H 'Content-Type: application/json' -d '{{\"advance\": \"8760h\"}}'\n",
+        published::API_TOKEN,
+        published::EMAIL,
+        published::API_KEY,
+        published::API_TOKEN,
+    )
+}

@@ -1,0 +1,11 @@
+//! The service: the management API over a durable store, and its command line. See `ARCHITECTURE.md` for the map.
+
+pub mod api;
+pub mod cli;
+pub mod emulator;
+pub mod seed;
+pub mod serve;
+pub mod server_key;
+pub mod store;
+pub mod telemetry;
+pub mod world;

@@ -1,0 +1,123 @@
+//! Digests of secrets. This is the only file that writes them, and it does so for nothing but creation, rotation and deletion.
+
+use hallpass_core::secret::SecretDigest;
+use sqlx::AssertSqlSafe;
+
+use super::engine::{Batched, CAP, Engine, Tx, on_engine};
+use super::service_tokens::expect_rows;
+
+/// The version of the server key under which digests are made. There is one so far.
+const KEY_VERSION: i64 = 1;
+
+/// Whose digest it is: the kind of record, and its id.
+#[derive(Debug, Clone)]
+pub(super) struct DigestOwner {
+    pub(super) kind: &'static str,
+    pub(super) id: String,
+}
+
+/// What to do with an owner's digests.
+#[derive(Debug, Clone)]
+pub(super) enum DigestWork {
+    /// The first one.
+    Create(DigestOwner, SecretDigest),
+    /// The current one becomes the previous one, and this one current.
+    Replace(DigestOwner, SecretDigest),
+    /// This one becomes current; the previous one stays.
+    ReplaceCurrent(DigestOwner, SecretDigest),
+    /// All of them go.
+    Delete(DigestOwner),
+}
+
+/// The statement that writes many first digests at once.
+#[derive(Debug)]
+pub(super) struct Statements {
+    insert: Batched,
+}
+
+impl Statements {
+    pub(super) fn new(engine: Engine) -> Self {
+        Self {
+            insert: Batched::new(engine, 5, |values| {
+                format!(
+                    "INSERT INTO digests (kind, owner_id, slot, key_version, digest) \
+                     SELECT v.column1, v.column2, v.column3, v.column4, v.column5 FROM (VALUES {values}) AS v WHERE v.column1 <> ''"
+                )
+            }),
+        }
+    }
+
+    /// Does the work, in order.
+    pub(super) async fn run(&self, tx: &mut Tx, works: &[DigestWork]) -> Result<(), sqlx::Error> {
+        let mut first = Vec::new();
+        for work in works {
+            if let DigestWork::Create(owner, digest) = work {
+                first.push((owner, digest));
+            }
+        }
+        for digests in first.chunks(CAP) {
+            self.insert(tx, digests).await?;
+        }
+        for work in works {
+            match work {
+                DigestWork::Create(..) => {}
+                DigestWork::Replace(owner, digest) => {
+                    drop_slot(tx, owner, "previous").await?;
+                    rename_current(tx, owner).await?;
+                    self.insert(tx, &[(owner, digest)]).await?;
+                }
+                DigestWork::ReplaceCurrent(owner, digest) => {
+                    drop_slot(tx, owner, "current").await?;
+                    self.insert(tx, &[(owner, digest)]).await?;
+                }
+                DigestWork::Delete(owner) => {
+                    drop_slot(tx, owner, "previous").await?;
+                    drop_slot(tx, owner, "current").await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert(
+        &self,
+        tx: &mut Tx,
+        digests: &[(&DigestOwner, &SecretDigest)],
+    ) -> Result<(), sqlx::Error> {
+        let (text, size) = self.insert.for_rows(digests.len());
+        let written = on_engine!(Tx, tx, conn => {
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for n in 0..size {
+                let row = digests.get(n);
+                query = query
+                    .bind(row.map_or("", |(owner, _)| owner.kind))
+                    .bind(row.map_or("", |(owner, _)| owner.id.as_str()))
+                    .bind("current")
+                    .bind(KEY_VERSION)
+                    .bind(row.map_or(&[] as &[u8], |(_, digest)| digest.as_bytes().as_slice()));
+            }
+            query.execute(conn).await?.rows_affected()
+        });
+        expect_rows(written, digests.len())
+    }
+}
+
+async fn drop_slot(tx: &mut Tx, owner: &DigestOwner, slot: &'static str) -> Result<(), sqlx::Error> {
+    on_engine!(Tx, tx, conn => {
+        sqlx::query("DELETE FROM digests WHERE kind = $1 AND owner_id = $2 AND slot = $3")
+            .bind(owner.kind)
+            .bind(&owner.id)
+            .bind(slot)
+            .execute(conn)
+            .await?;
+    });
+    Ok(())
+}
+
+async fn rename_current(tx: &mut Tx, owner: &DigestOwner) -> Result<(), sqlx::Error> {
+    let renamed = on_engine!(Tx, tx, conn => {
+        let renaming = sqlx::query("UPDATE digests SET slot = 'previous' WHERE kind = $1 AND owner_id = $2 AND slot = 'current'");
+        renaming.bind(owner.kind).bind(&owner.id).execute(conn).await?.rows_affected()
+    });
+    expect_rows(renamed, 1)
+}

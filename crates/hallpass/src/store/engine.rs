@@ -1,0 +1,258 @@
+//! Two engines, one SQL text. The only file that knows both: connections, transactions, and how a batch becomes a statement.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite, Transaction};
+
+use super::Durability;
+
+/// The most jobs in a transaction, and the most rows in a statement.
+pub(super) const CAP: usize = 64;
+const READERS_SQLITE: u32 = 4;
+const READERS_POSTGRES: u32 = 8;
+/// How long somebody waits for a lock or a connection before being told that the store is unavailable.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs the same code on whichever engine it is: `on_engine!(Pool, pool, conn => …)`.
+macro_rules! on_engine {
+    (Pool, $pool:expr, $conn:ident => $body:expr) => {
+        match $pool {
+            $crate::store::engine::Pool::Sqlite(pool) => {
+                let $conn = pool;
+                $body
+            }
+            $crate::store::engine::Pool::Postgres(pool) => {
+                let $conn = pool;
+                $body
+            }
+        }
+    };
+    (Tx, $tx:expr, $conn:ident => $body:expr) => {
+        match $tx {
+            $crate::store::engine::Tx::Sqlite(tx) => {
+                let $conn = &mut **tx;
+                $body
+            }
+            $crate::store::engine::Tx::Postgres(tx) => {
+                let $conn = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+pub(super) use on_engine;
+
+/// Which engine it is, where it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Connections of one engine.
+#[derive(Debug, Clone)]
+pub(super) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// A transaction of one engine. Dropped without a commit, it never happened.
+#[derive(Debug)]
+pub(super) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Pool {
+    pub(super) fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite(_) => Engine::Sqlite,
+            Self::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Begins a transaction that will write.
+    pub(super) async fn begin(&self) -> sqlx::Result<Tx> {
+        Ok(match self {
+            // A deferred transaction that turns into a writer fails where one that starts as a writer waits.
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Begins a transaction that reads one state of the store.
+    pub(super) async fn begin_reading(&self) -> sqlx::Result<Tx> {
+        Ok(match self {
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    .await?,
+            ),
+        })
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    pub(super) async fn commit(self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+}
+
+/// One connection that writes and several that read.
+pub(super) struct Pools {
+    pub(super) writer: Pool,
+    pub(super) readers: Pool,
+}
+
+/// Opens an embedded store, makes it if it is not there, and brings its schema up to date.
+pub(super) async fn open_sqlite(file: &Path, durability: Durability) -> sqlx::Result<Pools> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+        .pragma("temp_store", "memory")
+        // A long reader lets the log grow; without a limit it would keep that size for ever.
+        .pragma("journal_size_limit", "67108864");
+    let writing = options
+        .clone()
+        .create_if_missing(true)
+        .synchronous(match durability {
+            Durability::Full => SqliteSynchronous::Full,
+            Durability::NoneForTests => SqliteSynchronous::Off,
+        });
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(writing)
+        .await?;
+    sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+    // Opened after the writer has made the file.
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS_SQLITE)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.read_only(true))
+        .await?;
+    Ok(Pools {
+        writer: Pool::Sqlite(writer),
+        readers: Pool::Sqlite(readers),
+    })
+}
+
+/// Opens a store on PostgreSQL and brings its schema up to date.
+pub(super) async fn open_postgres(url: &str, durability: Durability) -> sqlx::Result<Pools> {
+    let options = PgConnectOptions::from_str(url)?.application_name("hallpass");
+    let mut probe = options.clone().connect().await?;
+    let commit: String = sqlx::query_scalar("SHOW synchronous_commit")
+        .fetch_one(&mut probe)
+        .await?;
+    let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut probe).await?;
+    probe.close().await?;
+    if fsync != "on" {
+        tracing::warn!(
+            "PostgreSQL runs with fsync = {fsync}: a crash of its machine can lose acknowledged writes"
+        );
+    }
+    // Stronger settings, which wait for replicas, are kept; a weaker one would answer before the write is durable.
+    let options = match (durability, commit.as_str()) {
+        (Durability::NoneForTests, _) => options.options([("synchronous_commit", "off")]),
+        (Durability::Full, "off") => options.options([("synchronous_commit", "on")]),
+        (Durability::Full, _) => options,
+    };
+    let options = options.options([("statement_timeout", "10s"), ("lock_timeout", "5s")]);
+    let pool = |most: u32| {
+        PgPoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+    };
+    let writer = pool(1).max_lifetime(None).connect_with(options.clone()).await?;
+    sqlx::migrate!("migrations/postgres").run(&writer).await?;
+    let readers = pool(READERS_POSTGRES).connect_with(options).await?;
+    Ok(Pools {
+        writer: Pool::Postgres(writer),
+        readers: Pool::Postgres(readers),
+    })
+}
+
+/// A statement for batches: one text for each power of two up to [`CAP`], so that few texts serve all sizes and each stays in
+/// the connection's cache. What is too much is padding, which the caller binds and the statement ignores.
+#[derive(Debug)]
+pub(super) struct Batched {
+    texts: Vec<Arc<str>>,
+}
+
+impl Batched {
+    /// `text` makes the statement for a list of placeholders.
+    pub(super) fn new(engine: Engine, columns: usize, text: impl Fn(&str) -> String) -> Self {
+        let texts = (0..=CAP.ilog2())
+            .map(|power| text(&placeholders(engine, 1 << power, columns)).into())
+            .collect();
+        Self { texts }
+    }
+
+    /// The statement for so many rows, and how many it takes.
+    pub(super) fn for_rows(&self, rows: usize) -> (Arc<str>, usize) {
+        let power = rows.max(1).next_power_of_two().ilog2() as usize;
+        let last = self.texts.len() - 1;
+        let text = self
+            .texts
+            .get(power.min(last))
+            .map_or_else(|| Arc::from(""), Arc::clone);
+        (text, 1 << power.min(last))
+    }
+}
+
+/// `(?, ?), (?, ?)` for SQLite and `($1, $2), ($3, $4)` for PostgreSQL. SQLite would take the second form too, but treats `$1` as
+/// a name, and finding a parameter by name takes longer the more there are.
+fn placeholders(engine: Engine, rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let columns = (0..columns).map(|column| match engine {
+            Engine::Sqlite => "?".to_owned(),
+            Engine::Postgres => format!("${}", row * columns + column + 1),
+        });
+        format!("({})", columns.collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_the_next_power_of_two() {
+        let batched = Batched::new(Engine::Postgres, 2, |values| format!("VALUES {values}"));
+        assert_eq!(batched.for_rows(1), ("VALUES ($1, $2)".into(), 1));
+        assert_eq!(batched.for_rows(2), ("VALUES ($1, $2), ($3, $4)".into(), 2));
+        assert_eq!(batched.for_rows(3).1, 4);
+        assert_eq!(batched.for_rows(33).1, 64);
+        assert_eq!(batched.for_rows(64).1, 64);
+        let batched = Batched::new(Engine::Sqlite, 1, |values| format!("VALUES {values}"));
+        assert_eq!(batched.for_rows(2), ("VALUES (?), (?)".into(), 2));
+    }
+}

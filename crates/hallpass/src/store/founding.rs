@@ -1,0 +1,67 @@
+//! The first objects of a store: accounts, zones, users and tokens that no caller can have asked for. Bootstrap and the
+//! emulator's seed are made of them.
+
+use hallpass_core::api_token::ApiToken;
+use hallpass_core::caller::Grant;
+use hallpass_core::secret::{ClientSecret, SecretKind};
+use hallpass_core::service_token::ServiceToken;
+use hallpass_core::time::Timestamp;
+
+use super::Store;
+use super::accounts::{Account, Membership, User, Zone};
+use super::error::WriteError;
+use super::writer::Work;
+
+/// What a store begins with. It is written whole or not at all.
+#[derive(Debug, Default)]
+pub struct Founding {
+    /// Accounts.
+    pub accounts: Vec<Account>,
+    /// Zones.
+    pub zones: Vec<Zone>,
+    /// Users, with their global keys.
+    pub users: Vec<(User, ClientSecret)>,
+    /// Memberships.
+    pub memberships: Vec<Membership>,
+    /// API tokens.
+    pub api_tokens: Vec<FirstToken<ApiToken>>,
+    /// Service tokens.
+    pub service_tokens: Vec<FirstToken<ServiceToken>>,
+}
+
+/// A token with its secret.
+#[derive(Debug)]
+pub struct FirstToken<T> {
+    /// The token.
+    pub token: T,
+    /// Its secret.
+    pub secret: ClientSecret,
+}
+
+impl Store {
+    /// Writes the first objects. Refused as a conflict where the store has been founded already.
+    pub async fn found(&self, grant: &Grant, founding: Founding, now: Timestamp) -> Result<(), WriteError> {
+        let mut works = vec![Work::Found];
+        works.extend(founding.accounts.into_iter().map(Work::CreateAccount));
+        works.extend(founding.zones.into_iter().map(Work::CreateZone));
+        for (user, key) in founding.users {
+            let digest = self.digest(SecretKind::GlobalKey, &user.id.to_string(), &key);
+            works.push(Work::CreateUser(user, digest));
+        }
+        works.extend(founding.memberships.into_iter().map(Work::CreateMembership));
+        for FirstToken { token, secret } in founding.api_tokens {
+            let digest = self.digest(SecretKind::AccountApiToken, "", &secret);
+            works.push(Work::CreateApiToken(Box::new(token), digest));
+        }
+        for FirstToken { token, secret } in founding.service_tokens {
+            let digest = self.digest(SecretKind::ServiceToken, &token.id.to_string(), &secret);
+            works.push(Work::CreateServiceToken(Box::new(token), digest));
+        }
+        self.write(grant, now, Work::All(works)).await.map(|_| ())
+    }
+
+    /// Whether the store has its first account.
+    pub fn is_founded(&self) -> bool {
+        !self.callers().accounts().is_empty()
+    }
+}

@@ -1,0 +1,374 @@
+//! The store: what is kept, on SQLite or PostgreSQL, and the only way to change it.
+//!
+//! Transactions never leave this folder. A call that changes something takes a [`Grant`] and returns when the change is durable,
+//! audited, and known to this node's directory of callers.
+
+pub mod accounts;
+mod activity;
+pub mod api_tokens;
+mod audit;
+pub mod callers;
+mod digests;
+mod engine;
+pub mod error;
+mod founding;
+pub mod service_tokens;
+mod writer;
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hallpass_core::caller::Grant;
+use hallpass_core::id::ApiTokenId;
+use hallpass_core::secret::{ClientSecret, DigestKey, SecretDigest, SecretKind};
+use hallpass_core::time::Timestamp;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::server_key::ServerKey;
+use crate::world::World;
+use activity::Activity;
+use callers::Callers;
+use engine::{Pool, on_engine};
+use error::{OpenError, StoreError, WriteError};
+pub use founding::{FirstToken, Founding};
+use service_tokens::ServiceTokens;
+use writer::{Job, Message, Outcome, Work, Writer};
+
+/// How often the directory of callers looks for what other nodes changed.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// How often it is written down when API tokens were last used.
+const TOUCH_EVERY: Duration = Duration::from_secs(5);
+/// How often old change rows are forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// Embedded, in this directory.
+    Directory(PathBuf),
+    /// In the PostgreSQL database at this URL.
+    Postgres(String),
+}
+
+/// What a store is for. One made for one purpose cannot be opened for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The real thing.
+    Service,
+    /// The emulator, whose credentials everybody knows.
+    Emulator,
+}
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When it would survive a power cut.
+    Full,
+    /// Earlier. It loses acknowledged writes, and exists so that a test can show that it would be noticed.
+    #[doc(hidden)]
+    NoneForTests,
+}
+
+/// The store. Cheap to clone; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    readers: Pool,
+    writer: mpsc::Sender<Message>,
+    callers: Arc<Callers>,
+    activity: Activity,
+    digest_key: DigestKey,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// A page of a list, and how many elements the whole list has.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The elements of this page.
+    pub items: Vec<T>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paging {
+    /// From 1.
+    pub page: u64,
+    /// How many elements it holds at most.
+    pub per_page: u64,
+}
+
+impl Paging {
+    fn limit(self) -> i64 {
+        i64::try_from(self.per_page).unwrap_or(i64::MAX)
+    }
+
+    fn offset(self) -> i64 {
+        i64::try_from((self.page.saturating_sub(1)).saturating_mul(self.per_page)).unwrap_or(i64::MAX)
+    }
+}
+
+impl<T> Page<T> {
+    fn empty() -> Self {
+        Self {
+            items: Vec::new(),
+            total: 0,
+        }
+    }
+
+    /// A page out of a whole list.
+    pub fn of(all: Vec<T>, paging: Paging) -> Self {
+        let total = all.len() as u64;
+        let skip = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
+        let take = usize::try_from(paging.per_page).unwrap_or(usize::MAX);
+        Self {
+            items: all.into_iter().skip(skip).take(take).collect(),
+            total,
+        }
+    }
+}
+
+/// The file of an embedded store.
+pub fn database_file(directory: &Path) -> PathBuf {
+    directory.join("hallpass.db")
+}
+
+/// The server key beside an embedded store.
+pub fn key_file(directory: &Path) -> PathBuf {
+    directory.join("server.key")
+}
+
+/// Makes the directory of an embedded store, for its owner alone.
+pub fn make_directory(directory: &Path) -> Result<(), OpenError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|error| OpenError::Io(directory.to_owned(), error))
+}
+
+impl Store {
+    /// Opens a store, makes it if need be, and starts its tasks.
+    pub async fn open(
+        location: &Location,
+        key: &ServerKey,
+        purpose: Purpose,
+        durability: Durability,
+        world: &World,
+    ) -> Result<Self, OpenError> {
+        let pools = match location {
+            Location::Directory(directory) => {
+                let _one_at_a_time = lock(directory)?;
+                engine::open_sqlite(&database_file(directory), durability).await?
+            }
+            Location::Postgres(url) => engine::open_postgres(url, durability).await?,
+        };
+        check_meta(&pools.writer, key, purpose).await?;
+
+        let callers = Arc::new(Callers::new(world.clone()));
+        callers.catch_up(&pools.readers).await;
+        let (sender, queue) = mpsc::channel(writer::QUEUE);
+        let engine = pools.writer.engine();
+        let writer = Writer {
+            pool: pools.writer.clone(),
+            readers: pools.readers.clone(),
+            callers: Arc::clone(&callers),
+            tokens: service_tokens::Statements::new(engine),
+            digests: digests::Statements::new(engine),
+            audit: audit::Statements::new(engine),
+        };
+        let inner = Arc::new(Inner {
+            readers: pools.readers,
+            writer: sender,
+            callers,
+            activity: Activity::default(),
+            digest_key: key.digest_key(),
+            tasks: Mutex::default(),
+        });
+        let write = async move {
+            let pool = writer.pool.clone();
+            writer.run(queue).await;
+            pool.close().await;
+        };
+        inner.tasks.lock().await.push(tokio::spawn(write));
+        tokio::spawn(upkeep(Arc::downgrade(&inner)));
+        Ok(Self { inner })
+    }
+
+    /// Ends the store: what was accepted is written, then the connections are closed.
+    pub async fn close(self) {
+        self.flush_activity().await;
+        let tasks = std::mem::take(&mut *self.inner.tasks.lock().await);
+        let readers = self.inner.readers.clone();
+        // The writer ends when the last sender is gone; requests that are still running hold one.
+        drop(self);
+        for task in tasks {
+            let _ = task.await;
+        }
+        readers.close().await;
+    }
+
+    /// The service tokens.
+    pub fn service_tokens(&self) -> ServiceTokens<'_> {
+        ServiceTokens { store: self }
+    }
+
+    /// The API tokens.
+    pub fn api_tokens(&self) -> api_tokens::ApiTokens<'_> {
+        api_tokens::ApiTokens { store: self }
+    }
+
+    /// The directory of callers.
+    pub fn callers(&self) -> &Callers {
+        &self.inner.callers
+    }
+
+    /// The digest of a secret under this store's key.
+    pub fn digest(&self, kind: SecretKind, record_id: &str, secret: &ClientSecret) -> SecretDigest {
+        SecretDigest::new(&self.inner.digest_key, kind, record_id, secret)
+    }
+
+    /// Notes that an API token was used.
+    pub fn note_use(&self, id: ApiTokenId, now: Timestamp) {
+        self.inner.activity.note(id, now);
+    }
+
+    /// Whether the store can be read and written now.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        on_engine!(Pool, self.readers(), pool => {
+            sqlx::query("SELECT n FROM revision").fetch_one(pool).await?;
+        });
+        if self.inner.writer.is_closed() || !self.callers().is_fresh() {
+            return Err(StoreError::Unavailable(
+                "the store is not being followed".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn readers(&self) -> &Pool {
+        &self.inner.readers
+    }
+
+    async fn write(&self, grant: &Grant, now: Timestamp, work: Work) -> Result<Outcome, WriteError> {
+        let gone = || StoreError::Unavailable("the writer is gone".to_owned());
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            grant: grant.clone(),
+            now,
+            work,
+            answer,
+        };
+        self.inner
+            .writer
+            .send(Message::Write(job))
+            .await
+            .map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    async fn flush_activity(&self) {
+        let seen = self.inner.activity.take();
+        if !seen.is_empty() {
+            // A closed queue means that the process is ending: then nobody will ask when a token was last used.
+            let _ = self.inner.writer.send(Message::Touch(seen)).await;
+        }
+    }
+}
+
+/// Holds the directory's lock while the schema is brought up to date: SQLite has none of its own for that.
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    make_directory(directory)?;
+    let path = directory.join("hallpass.lock");
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let lock = lock
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(|error| OpenError::Io(path, error))?;
+    let file = database_file(directory);
+    let made = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&file);
+    made.map_err(|error| OpenError::Io(file, error))?;
+    Ok(lock)
+}
+
+/// Writes down, the first time, which key fits the store and what it is for; holds every later opening to it.
+async fn check_meta(pool: &Pool, key: &ServerKey, purpose: Purpose) -> Result<(), OpenError> {
+    let purpose_text = match purpose {
+        Purpose::Service => "service",
+        Purpose::Emulator => "emulator",
+    };
+    let mut tx = pool.begin().await?;
+    let mut stored = Vec::new();
+    for (name, value) in [
+        ("server_key", key.fingerprint()),
+        ("purpose", purpose_text.to_owned()),
+    ] {
+        stored.push(on_engine!(Tx, &mut tx, conn => {
+            sqlx::query("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING")
+                .bind(name)
+                .bind(&value)
+                .execute(&mut *conn)
+                .await?;
+            sqlx::query_scalar::<_, String>("SELECT value FROM meta WHERE key = $1").bind(name).fetch_one(conn).await?
+        }));
+    }
+    let (fingerprint, stored_purpose) = (stored.first().cloned(), stored.get(1).map(String::as_str));
+    if stored_purpose != Some(purpose_text) {
+        return Err(match purpose {
+            Purpose::Service => OpenError::Emulator,
+            Purpose::Emulator => OpenError::NotEmulator,
+        });
+    }
+    if fingerprint != Some(key.fingerprint()) {
+        return Err(OpenError::WrongKey);
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Follows other nodes, writes down last uses, forgets old change rows; ends with the store.
+async fn upkeep(store: std::sync::Weak<Inner>) {
+    let every = |period| {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let (mut follow, mut touch, mut prune) = (every(FOLLOW_EVERY), every(TOUCH_EVERY), every(PRUNE_EVERY));
+    loop {
+        tokio::select! {
+            _ = follow.tick() => {
+                let Some(inner) = store.upgrade() else { return };
+                inner.callers.catch_up(&inner.readers).await;
+            }
+            _ = touch.tick() => {
+                let Some(inner) = store.upgrade() else { return };
+                Store { inner }.flush_activity().await;
+            }
+            _ = prune.tick() => {
+                let Some(inner) = store.upgrade() else { return };
+                let _ = inner.writer.send(Message::Prune).await;
+            }
+        }
+    }
+}
+
+/// Whether an embedded store is in this directory already.
+pub fn exists(directory: &Path) -> bool {
+    fs::exists(database_file(directory)).unwrap_or(true)
+}
