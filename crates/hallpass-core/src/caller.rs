@@ -268,13 +268,21 @@ impl Caller {
 
     fn holds_over(&self, permission: Permission, resource: &Resource) -> bool {
         match &self.powers {
-            Powers::Everything { user, .. } => match resource {
-                // What a user's key reaches ends at the user's accounts, and so does whatever the user's tokens reach.
-                Resource::User(which) => *which == Which::One(*user),
-                Resource::Account(_) | Resource::Zone(_) | Resource::ZoneOf(..) | Resource::Foreign => true,
-            },
-            Powers::Policies { policies, .. } => policies_allow(policies, permission, resource),
+            Powers::Everything { user, accounts } => owner_reaches(Some(*user), accounts, resource),
+            Powers::Policies { policies, user, accounts } => {
+                owner_reaches(*user, accounts, resource) && policies_allow(policies, permission, resource)
+            }
         }
+    }
+}
+
+/// Whether a resource that is named by itself lies within what an owner has a say in. Wildcards and zones do: what they open
+/// ends at the owner's accounts whenever it is used.
+fn owner_reaches(user: Option<UserId>, accounts: &[AccountId], resource: &Resource) -> bool {
+    match resource {
+        Resource::Account(Which::One(account)) | Resource::ZoneOf(Which::One(account), _) => accounts.contains(account),
+        Resource::User(which) => user.is_some_and(|user| *which == Which::One(user)),
+        Resource::Account(Which::Any) | Resource::ZoneOf(Which::Any, _) | Resource::Zone(_) | Resource::Foreign => true,
     }
 }
 

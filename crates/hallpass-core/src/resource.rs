@@ -87,7 +87,7 @@ impl Resource {
                         };
                         match (parse_key(zone_key), zone_value.as_str()) {
                             (Some(Self::Zone(zone)), Some("*")) => {
-                                resources.push(Self::ZoneOf(account, zone))
+                                resources.push(Self::ZoneOf(account, zone));
                             }
                             (Some(Self::Zone(_)), _) => return Err(refuse("must be \"*\"")),
                             _ => {

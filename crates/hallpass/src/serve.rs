@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use crate::api::Peer;
 
 /// How long the head of a request may take to arrive, and how long an idle connection stays open.
-const HEAD_TIME: Duration = Duration::from_secs(60);
+const HEAD_TIME: Duration = Duration::from_mins(1);
 /// How long running requests may take once the server was told to stop.
 const DRAIN_TIME: Duration = Duration::from_secs(20);
 /// How long to wait when no connection can be accepted, for want of file handles.

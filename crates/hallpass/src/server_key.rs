@@ -64,10 +64,7 @@ impl ServerKey {
                 .truncate(true)
                 .mode(0o600)
                 .open(&draft)?;
-            for byte in key.0 {
-                write!(file, "{byte:02x}")?;
-            }
-            writeln!(file)?;
+            writeln!(file, "{}", hex(&key.0))?;
             file.sync_all()?;
             fs::rename(&draft, path)?;
             path.parent()
@@ -84,10 +81,7 @@ impl ServerKey {
 
     /// A value that is stored with the data, so that a key which does not fit is noticed at start. It says nothing of the key.
     pub fn fingerprint(&self) -> String {
-        self.derive(b"hallpass fingerprint 1")
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(&self.derive(b"hallpass fingerprint 1"))
     }
 
     #[expect(clippy::expect_used, reason = "32 bytes are always within what HKDF can give")]
@@ -109,6 +103,15 @@ impl ServerKey {
         }
         Some(Self(key))
     }
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -123,11 +123,14 @@ impl World {
     }
 
     /// Fills a buffer from the operating system's entropy.
+    ///
+    /// # Panics
+    /// Where the operating system gives none: a process without entropy must not go on.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that asks the machine"
     )]
-    #[expect(clippy::expect_used, reason = "a process without entropy must not go on")]
+    #[expect(clippy::expect_used, reason = "said above")]
     pub fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives no entropy");
     }

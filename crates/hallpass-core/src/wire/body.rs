@@ -171,13 +171,11 @@ impl<'a> Fields<'a> {
     reason = "the guard lets only whole numbers in range pass"
 )]
 fn whole(number: &Number) -> Option<u32> {
-    match number.as_u64() {
-        Some(number) => u32::try_from(number).ok(),
-        None => {
-            let fits = |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number);
-            number.as_f64().filter(fits).map(|number| number as u32)
-        }
+    if let Some(number) = number.as_u64() {
+        return u32::try_from(number).ok();
     }
+    let fits = |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number);
+    number.as_f64().filter(fits).map(|number| number as u32)
 }
 
 /// Escapes a key for use in a JSON pointer (RFC 6901, section 3).

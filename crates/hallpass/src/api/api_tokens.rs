@@ -61,8 +61,8 @@ pub(super) async fn create(
     let owned = Owned::of(&at, &caller)?;
     let grant = caller.grant(owned.write, owned.scope)?;
     let spec = wire::read_token(&body.json().await?, &mut || api.world.token_policy_id())?;
-    owned.check(&spec)?;
     caller.may_hand_on(&spec.policies)?;
+    owned.check(&spec)?;
     let now = api.world.now();
     let token = ApiToken {
         id: api.world.api_token_id(),
@@ -97,8 +97,8 @@ pub(super) async fn update(
     let owned = Owned::of(&at, &caller)?;
     let grant = caller.grant(owned.write, owned.scope)?;
     let spec = wire::read_token(&body.json().await?, &mut || api.world.token_policy_id())?;
-    owned.check(&spec)?;
     caller.may_hand_on(&spec.policies)?;
+    owned.check(&spec)?;
     let stored = api
         .store
         .api_tokens()

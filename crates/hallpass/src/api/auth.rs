@@ -146,13 +146,13 @@ fn bearer(value: &[u8]) -> Result<ClientSecret, ApiError> {
         .ok_or(malformed)
 }
 
-fn is_token_byte(byte: &u8) -> bool {
+fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
 /// The text, if it is not empty, not longer than `most`, and made of nothing but `allowed` bytes.
-fn readable(value: &[u8], most: usize, allowed: impl Fn(&u8) -> bool) -> Option<&str> {
-    let fits = (1..=most).contains(&value.len()) && value.iter().all(allowed);
+fn readable(value: &[u8], most: usize, allowed: impl Fn(u8) -> bool) -> Option<&str> {
+    let fits = (1..=most).contains(&value.len()) && value.iter().copied().all(allowed);
     fits.then(|| std::str::from_utf8(value).ok()).flatten()
 }
 

@@ -69,7 +69,7 @@ pub fn routes() -> Vec<Route> {
             method,
             path,
             handler,
-        })
+        });
     };
 
     add(Method::GET, "/healthz".to_owned(), get(health::healthz));
@@ -171,12 +171,11 @@ pub(crate) async fn envelope(State(world): State<World>, mut request: Request, n
         Err(_) => ApiError::Internal("a handler panicked".to_owned()).into_response(),
     };
     let may_be_repeated = response.extensions().get::<MayBeRepeated>().is_some();
-    let route = route.as_deref().unwrap_or("-");
-    if response.status().is_server_error() && !may_be_repeated && must_not_be_repeated(&method, route) {
-        response
-            .headers_mut()
-            .insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    let costly = route.as_deref().is_some_and(|route| must_not_be_repeated(&method, route));
+    if response.status().is_server_error() && costly && !may_be_repeated {
+        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
+    let route = route.as_deref().unwrap_or("-");
     set_headers(response.headers_mut(), &notes);
     let took = world.monotonic().saturating_sub(began);
     tracing::info!(

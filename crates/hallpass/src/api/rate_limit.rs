@@ -11,7 +11,7 @@ use std::time::Duration;
 use hallpass_core::id::{ApiTokenId, UserId};
 
 /// How long a window lasts.
-const WINDOW: Duration = Duration::from_secs(300);
+const WINDOW: Duration = Duration::from_mins(5);
 /// The most windows that are kept: whoever comes beyond them shares one.
 const MOST_WINDOWS: usize = 16_384;
 

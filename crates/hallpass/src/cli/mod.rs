@@ -62,7 +62,7 @@ struct StoreArgs {
         conflicts_with = "database"
     )]
     data: PathBuf,
-    /// PostgreSQL database instead of the embedded store: postgres://user:password@host/name
+    /// PostgreSQL database instead of the embedded store
     #[arg(
         long,
         env = "HALLPASS_DATABASE",

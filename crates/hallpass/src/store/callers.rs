@@ -154,7 +154,10 @@ impl Callers {
 
     async fn follow(&self, readers: &Pool) -> Result<(), StoreError> {
         let asked = self.world.monotonic();
-        let known = { self.read().heard.map(|_| self.read().revision) };
+        let known = {
+            let directory = self.read();
+            directory.heard.map(|_| directory.revision)
+        };
         let top = on_engine!(Pool, readers, pool => {
             sqlx::query_scalar::<_, i64>("SELECT n FROM revision").fetch_one(pool).await?
         });
@@ -162,7 +165,7 @@ impl Callers {
             Some(known) if known == top => self.write(|directory| directory.heard = Some(asked)),
             // Half of what is kept: so nothing can be pruned between this look and the next.
             Some(known) if known < top && top - known < CHANGES_KEPT / 2 => {
-                self.apply_changes(readers, known, asked).await?
+                self.apply_changes(readers, known, asked).await?;
             }
             _ => self.reload(readers, asked).await?,
         }

@@ -44,7 +44,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How often it is written down when API tokens were last used.
 const TOUCH_EVERY: Duration = Duration::from_secs(5);
 /// How often old change rows are forgotten.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
 
 /// Where a store is.
 #[derive(Debug, Clone)]
@@ -70,7 +70,6 @@ pub enum Durability {
     /// When it would survive a power cut.
     Full,
     /// Earlier. It loses acknowledged writes, and exists so that a test can show that it would be noticed.
-    #[doc(hidden)]
     NoneForTests,
 }
 

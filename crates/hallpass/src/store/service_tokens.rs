@@ -1,5 +1,7 @@
 //! Service tokens in the store: reading them, and handing changes of them to the writer.
 
+use std::fmt::Write as _;
+
 use hallpass_core::caller::{Grant, Scope};
 use hallpass_core::id::{AccountId, ServiceTokenId, ZoneId};
 use hallpass_core::secret::SecretDigest;
@@ -167,7 +169,7 @@ fn condition(scope: Scope, filter: &TokenFilter) -> Option<(String, Vec<String>)
     }
     if let Some(name) = &filter.name {
         texts.push(name.clone());
-        condition += &format!(" AND name = ${}", texts.len());
+        let _ = write!(condition, " AND name = ${}", texts.len());
     }
     if let Some(search) = &filter.search {
         let escaped = fold_case(search)
@@ -176,7 +178,8 @@ fn condition(scope: Scope, filter: &TokenFilter) -> Option<(String, Vec<String>)
             .replace('_', "\\_");
         texts.push(format!("%{escaped}%"));
         let n = texts.len();
-        condition += &format!(
+        let _ = write!(
+            condition,
             " AND (search_name LIKE ${n} ESCAPE '\\' OR client_id LIKE ${n} ESCAPE '\\' OR id LIKE ${n} ESCAPE '\\')"
         );
     }

@@ -35,6 +35,7 @@ pub(super) const QUEUE: usize = 1024;
 pub(super) const CHANGES_KEPT: i64 = 100_000;
 
 /// What the writer is asked to do.
+#[expect(clippy::large_enum_variant, reason = "nearly every message is a write")]
 pub(super) enum Message {
     /// Make a change.
     Write(Job),
@@ -130,14 +131,14 @@ impl Writer {
             }
             if !jobs.is_empty() {
                 // A panic drops the transaction, which undoes it, and must not end the only task that can write.
-                match AssertUnwindSafe(self.commit(&jobs)).catch_unwind().await {
-                    Ok(answers) => answer(jobs, answers),
-                    Err(_) => {
+                let answers = AssertUnwindSafe(self.commit(&jobs))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| {
                         let error = StoreError::UnknownOutcome("the writer panicked".to_owned());
-                        let answers = jobs.iter().map(|_| Err(error.clone().into())).collect();
-                        answer(jobs, answers);
-                    }
-                }
+                        jobs.iter().map(|_| Err(error.clone().into())).collect()
+                    });
+                answer(jobs, answers);
             }
         }
     }
