@@ -1,4 +1,4 @@
-//! API tokens: who owns one, what its policies say, when and from where it may be used (contract, section 3).
+//! API tokens: who owns one, what its policies say, when and from where it may be used.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -119,20 +119,22 @@ impl Policy {
 impl ApiToken {
     /// Whether it can be used now.
     pub fn standing(&self, now: Timestamp) -> TokenStanding {
-        let over = self.expires_on.as_ref().is_some_and(|end| now >= end.at);
         let not_yet = self.not_before.as_ref().is_some_and(|start| now < start.at);
         match self.status {
             Status::Disabled => TokenStanding::Disabled,
-            Status::Active if over || not_yet => TokenStanding::Expired,
+            Status::Active if self.is_over(now) || not_yet => TokenStanding::Expired,
             Status::Active => TokenStanding::Active,
         }
     }
 
+    /// Whether its time is over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_on.as_ref().is_some_and(|end| now >= end.at)
+    }
+
     /// Whether it may be used from there. An unknown address satisfies no condition.
     pub fn may_be_used_from(&self, client: Option<IpAddr>) -> bool {
-        self.condition
-            .as_ref()
-            .is_none_or(|condition| client.is_some_and(|client| condition.admits(client)))
+        self.condition.as_ref().is_none_or(|condition| client.is_some_and(|client| condition.admits(client)))
     }
 }
 
@@ -177,15 +179,17 @@ impl WrittenNetwork {
             },
             IpNet::V4(_) | IpNet::V6(_) => network,
         };
-        Some(Self {
-            network,
-            text: text.to_owned(),
-        })
+        Some(Self { network, text: text.to_owned() })
     }
 
     /// The text as sent.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The network.
+    pub fn network(&self) -> IpNet {
+        self.network
     }
 }
 
@@ -203,29 +207,19 @@ impl Condition {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for a list that was sent")]
     fn networks(texts: &[&str]) -> Option<Vec<WrittenNetwork>> {
-        Some(
-            texts
-                .iter()
-                .map(|text| WrittenNetwork::parse(text).unwrap())
-                .collect(),
-        )
+        Some(texts.iter().map(|text| WrittenNetwork::parse(text).unwrap()).collect())
     }
 
     fn condition(within: Option<Vec<WrittenNetwork>>, not_within: Option<Vec<WrittenNetwork>>) -> Condition {
-        Condition {
-            spelling: ConditionKey::RequestIp,
-            within,
-            not_within,
-        }
+        Condition { spelling: ConditionKey::RequestIp, within, not_within }
     }
 
     #[test]
     fn an_address_must_be_within_and_not_without() {
-        let condition = condition(
-            networks(&["123.123.123.0/24", "2001:db8::/32"]),
-            networks(&["123.123.123.100/28"]),
-        );
+        let condition =
+            condition(networks(&["123.123.123.0/24", "2001:db8::/32"]), networks(&["123.123.123.100/28"]));
         for (address, admitted) in [
             ("123.123.123.1", true),
             ("::ffff:123.123.123.1", true),
@@ -240,24 +234,12 @@ mod tests {
 
     #[test]
     fn host_bits_and_single_addresses_are_kept_as_sent() {
-        for text in [
-            "123.123.123.100/24",
-            "10.0.0.1",
-            "::1",
-            "2001:db8::5/64",
-            "0.0.0.0/0",
-        ] {
+        for text in ["123.123.123.100/24", "10.0.0.1", "::1", "2001:db8::5/64", "0.0.0.0/0"] {
             assert_eq!(WrittenNetwork::parse(text).unwrap().as_str(), text);
         }
-        for text in [
-            "",
-            "10.0.0",
-            "10.0.0.0/33",
-            "example.com",
-            "10.0.0.1/",
-            " 10.0.0.1",
-            "10.0.0.1-10.0.0.9",
-        ] {
+        for text in
+            ["", "10.0.0", "10.0.0.0/33", "example.com", "10.0.0.1/", " 10.0.0.1", "10.0.0.1-10.0.0.9"]
+        {
             assert_eq!(WrittenNetwork::parse(text), None, "{text:?}");
         }
     }

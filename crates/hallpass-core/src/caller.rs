@@ -34,18 +34,36 @@ pub enum Actor {
     UserToken {
         /// The token.
         id: ApiTokenId,
-        /// Its owner.
-        user: UserId,
     },
     /// An account's API token.
     AccountToken {
         /// The token.
         id: ApiTokenId,
-        /// Its owner.
-        account: AccountId,
     },
     /// Hallpass itself, for a named reason.
     System(SystemReason),
+}
+
+impl Actor {
+    /// What kind of actor it is, as logs and audit rows write it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::User { .. } => "user",
+            Self::UserToken { .. } => "user_token",
+            Self::AccountToken { .. } => "account_token",
+            Self::System(_) => "system",
+        }
+    }
+
+    /// Which one it is.
+    pub fn id(&self) -> String {
+        match self {
+            Self::User { id } => id.to_string(),
+            Self::UserToken { id } | Self::AccountToken { id } => id.to_string(),
+            Self::System(SystemReason::Bootstrap) => "bootstrap".to_owned(),
+            Self::System(SystemReason::Seed) => "seed".to_owned(),
+        }
+    }
 }
 
 /// Why Hallpass itself writes.
@@ -121,7 +139,7 @@ impl Scope {
     }
 
     /// Every permission that Hallpass knows is one on an account or on a user: a zone's objects are reached by what covers the
-    /// whole account (contract, 1.1).
+    /// whole account.
     fn resource(&self) -> Resource {
         match self {
             Self::Account(account) | Self::Zone { account, .. } => Resource::Account(Which::One(*account)),
@@ -130,7 +148,7 @@ impl Scope {
     }
 }
 
-/// The caller may not do this. It says no more, so that nothing can be learned from it (contract, D18).
+/// The caller may not do this. It says no more, so that nothing can be learned from it (compatibility, D18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Authentication error")]
 pub struct Refused;
@@ -155,14 +173,7 @@ pub struct Grant {
 impl Grant {
     /// For what Hallpass does by itself. Every use is named, audited, and can be found by searching for this function.
     pub fn system(reason: SystemReason, scope: Scope, request_id: RequestId) -> Self {
-        Self {
-            actor: Actor::System(reason),
-            origin: Origin {
-                client: None,
-                request_id,
-            },
-            scope,
-        }
+        Self { actor: Actor::System(reason), origin: Origin { client: None, request_id }, scope }
     }
 
     /// Who was allowed.
@@ -185,11 +196,7 @@ impl Caller {
     /// Asks for permission to do something.
     pub fn grant(&self, permission: Permission, scope: Scope) -> Result<Grant, Refused> {
         if self.holds(permission, &scope) {
-            Ok(Grant {
-                actor: self.actor.clone(),
-                origin: self.origin,
-                scope,
-            })
+            Ok(Grant { actor: self.actor.clone(), origin: self.origin, scope })
         } else {
             Err(Refused)
         }
@@ -224,9 +231,7 @@ impl Caller {
     fn reaches(&self, account: AccountId, concerns: impl Fn(&Resource) -> bool) -> bool {
         match &self.powers {
             Powers::Everything { accounts, .. } => accounts.contains(&account),
-            Powers::Policies {
-                policies, accounts, ..
-            } => {
+            Powers::Policies { policies, accounts, .. } => {
                 accounts.contains(&account)
                     && policies
                         .iter()
@@ -238,23 +243,18 @@ impl Caller {
     fn holds(&self, permission: Permission, scope: &Scope) -> bool {
         match &self.powers {
             Powers::Everything { user, accounts } => owner_may(Some(*user), accounts, scope),
-            Powers::Policies {
-                policies,
-                user,
-                accounts,
-            } => owner_may(*user, accounts, scope) && policies_allow(policies, permission, &scope.resource()),
+            Powers::Policies { policies, user, accounts } => {
+                owner_may(*user, accounts, scope) && policies_allow(policies, permission, &scope.resource())
+            }
         }
     }
 
     /// Whether the caller holds everything that these policies would give to another credential. What somebody was denied
-    /// anywhere near, they cannot hand on; groups that open nothing in Hallpass are anybody's to give (contract, 10.3).
+    /// anywhere near, they cannot hand on; groups that open nothing in Hallpass are anybody's to give.
     pub fn may_hand_on(&self, handed: &[Policy]) -> Result<(), Refused> {
         let allowed = handed.iter().filter(|policy| policy.effect == Effect::Allow);
         for policy in allowed {
-            let permissions = policy
-                .groups
-                .iter()
-                .filter_map(|group| PermissionGroup::find(group.id)?.opens);
+            let permissions = policy.groups.iter().filter_map(|group| PermissionGroup::find(group.id)?.opens);
             for permission in permissions {
                 for resource in &policy.reach {
                     if !self.holds_over(permission, resource) {
@@ -280,9 +280,14 @@ impl Caller {
 /// ends at the owner's accounts whenever it is used.
 fn owner_reaches(user: Option<UserId>, accounts: &[AccountId], resource: &Resource) -> bool {
     match resource {
-        Resource::Account(Which::One(account)) | Resource::ZoneOf(Which::One(account), _) => accounts.contains(account),
+        Resource::Account(Which::One(account)) | Resource::ZoneOf(Which::One(account), _) => {
+            accounts.contains(account)
+        }
         Resource::User(which) => user.is_some_and(|user| *which == Which::One(user)),
-        Resource::Account(Which::Any) | Resource::ZoneOf(Which::Any, _) | Resource::Zone(_) | Resource::Foreign => true,
+        Resource::Account(Which::Any)
+        | Resource::ZoneOf(Which::Any, _)
+        | Resource::Zone(_)
+        | Resource::Foreign => true,
     }
 }
 
@@ -295,7 +300,7 @@ fn owner_may(user: Option<UserId>, accounts: &[AccountId], scope: &Scope) -> boo
 }
 
 /// One allow policy must cover the resource with a group that is enough; no deny policy may touch it with a group that is
-/// needed (contract, 3.3: deny wins).
+/// needed (deny wins).
 fn policies_allow(policies: &[Policy], permission: Permission, resource: &Resource) -> bool {
     let denied = |group: Permission| {
         policies.iter().any(|policy| {
@@ -312,9 +317,7 @@ fn policies_allow(policies: &[Policy], permission: Permission, resource: &Resour
         })
     };
     !permission.includes().any(denied)
-        && permission
-            .included_in()
-            .any(|group| allowed(group) && !denied(group))
+        && permission.included_in().any(|group| allowed(group) && !denied(group))
 }
 
 #[cfg(test)]

@@ -27,17 +27,19 @@ fn everywhere() -> Value {
     json!({"com.cloudflare.api.account.*": "*"})
 }
 
-fn policy(effect: &str, groups: &[&str], resources: Value) -> Value {
+fn policy(effect: &str, groups: &[&str], resources: &Value) -> Value {
     let groups: Vec<_> = groups.iter().map(|id| json!({"id": id})).collect();
     json!({"effect": effect, "permission_groups": groups, "resources": resources})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are used")]
 fn allow(groups: &[&str], resources: Value) -> Value {
-    policy("allow", groups, resources)
+    policy("allow", groups, &resources)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are used")]
 fn deny(groups: &[&str], resources: Value) -> Value {
-    policy("deny", groups, resources)
+    policy("deny", groups, &resources)
 }
 
 fn policies(list: &[Value]) -> Vec<Policy> {
@@ -50,28 +52,15 @@ fn policies(list: &[Value]) -> Vec<Policy> {
 }
 
 fn origin() -> Origin {
-    Origin {
-        client: None,
-        request_id: RequestId::from_bytes([5; 16]),
-    }
+    Origin { client: None, request_id: RequestId::from_bytes([5; 16]) }
 }
 
 /// An API token of account 1.
 fn account_token(list: &[Value]) -> Caller {
-    let powers = Powers::Policies {
-        policies: policies(list).into(),
-        user: None,
-        accounts: [account(1)].into(),
-    };
-    let actor = Actor::AccountToken {
-        id: ApiTokenId::from_bytes([7; 16]),
-        account: account(1),
-    };
-    Caller {
-        actor,
-        powers,
-        origin: origin(),
-    }
+    let powers =
+        Powers::Policies { policies: policies(list).into(), user: None, accounts: [account(1)].into() };
+    let actor = Actor::AccountToken { id: ApiTokenId::from_bytes([7; 16]) };
+    Caller { actor, powers, origin: origin() }
 }
 
 /// An API token of a user who is a member of accounts 1 and 2.
@@ -81,27 +70,13 @@ fn user_token(list: &[Value]) -> Caller {
         user: Some(user()),
         accounts: [account(1), account(2)].into(),
     };
-    Caller {
-        actor: Actor::UserToken {
-            id: ApiTokenId::from_bytes([7; 16]),
-            user: user(),
-        },
-        powers,
-        origin: origin(),
-    }
+    Caller { actor: Actor::UserToken { id: ApiTokenId::from_bytes([7; 16]) }, powers, origin: origin() }
 }
 
 /// The key of that user.
 fn key() -> Caller {
-    let powers = Powers::Everything {
-        user: user(),
-        accounts: [account(1), account(2)].into(),
-    };
-    Caller {
-        actor: Actor::User { id: user() },
-        powers,
-        origin: origin(),
-    }
+    let powers = Powers::Everything { user: user(), accounts: [account(1), account(2)].into() };
+    Caller { actor: Actor::User { id: user() }, powers, origin: origin() }
 }
 
 fn may(caller: &Caller, permission: Permission, n: u8) -> bool {
@@ -114,10 +89,7 @@ const WRITE: Permission = Permission::SERVICE_TOKENS_WRITE;
 #[test]
 fn a_grant_says_who_and_on_what() {
     let grant = key().grant(WRITE, Scope::Account(account(1))).unwrap();
-    assert_eq!(
-        (grant.actor(), grant.scope()),
-        (&Actor::User { id: user() }, Scope::Account(account(1)))
-    );
+    assert_eq!((grant.actor(), grant.scope()), (&Actor::User { id: user() }, Scope::Account(account(1))));
     assert_eq!(grant.origin(), origin());
 }
 
@@ -148,14 +120,8 @@ fn no_policy_reaches_beyond_the_owner() {
 #[test]
 fn deny_wins_wherever_it_stands() {
     let order = [
-        [
-            allow(&[SERVICE_WRITE], everywhere()),
-            deny(&[SERVICE_WRITE], on(2)),
-        ],
-        [
-            deny(&[SERVICE_WRITE], on(2)),
-            allow(&[SERVICE_WRITE], everywhere()),
-        ],
+        [allow(&[SERVICE_WRITE], everywhere()), deny(&[SERVICE_WRITE], on(2))],
+        [deny(&[SERVICE_WRITE], on(2)), allow(&[SERVICE_WRITE], everywhere())],
     ];
     for list in order {
         let caller = user_token(&list);
@@ -165,40 +131,24 @@ fn deny_wins_wherever_it_stands() {
 
 #[test]
 fn denied_writing_leaves_reading_that_was_allowed_by_itself() {
-    let caller = account_token(&[
-        allow(&[SERVICE_WRITE, SERVICE_READ], on(1)),
-        deny(&[SERVICE_WRITE], on(1)),
-    ]);
+    let caller =
+        account_token(&[allow(&[SERVICE_WRITE, SERVICE_READ], on(1)), deny(&[SERVICE_WRITE], on(1))]);
     assert!(!may(&caller, WRITE, 1) && may(&caller, READ, 1));
 }
 
 #[test]
 fn denied_reading_takes_writing_with_it() {
-    let caller = account_token(&[
-        allow(&[SERVICE_WRITE], on(1)),
-        deny(&[SERVICE_READ], everywhere()),
-    ]);
+    let caller = account_token(&[allow(&[SERVICE_WRITE], on(1)), deny(&[SERVICE_READ], everywhere())]);
     assert!(!may(&caller, WRITE, 1) && !may(&caller, READ, 1));
 }
 
 #[test]
 fn a_zone_is_reached_by_what_covers_its_account_and_by_nothing_less() {
     let zone = ZoneId::from_bytes([4; 16]);
-    let scope = Scope::Zone {
-        zone,
-        account: account(1),
-    };
-    assert!(
-        account_token(&[allow(&[SERVICE_WRITE], on(1))])
-            .grant(WRITE, scope)
-            .is_ok()
-    );
+    let scope = Scope::Zone { zone, account: account(1) };
+    assert!(account_token(&[allow(&[SERVICE_WRITE], on(1))]).grant(WRITE, scope).is_ok());
     let by_zone = json!({format!("com.cloudflare.api.account.zone.{zone}"): "*"});
-    assert!(
-        account_token(&[allow(&[SERVICE_WRITE], by_zone)])
-            .grant(WRITE, scope)
-            .is_err()
-    );
+    assert!(account_token(&[allow(&[SERVICE_WRITE], by_zone)]).grant(WRITE, scope).is_err());
 }
 
 #[test]
@@ -218,9 +168,7 @@ fn users_hold_their_own_tokens_and_nobody_elses() {
         assert!(caller.grant(permission, Scope::User(other)).is_err());
     }
     assert!(
-        account_token(&[allow(&[USER_TOKENS_WRITE], mine)])
-            .grant(permission, Scope::User(user()))
-            .is_err()
+        account_token(&[allow(&[USER_TOKENS_WRITE], mine)]).grant(permission, Scope::User(user())).is_err()
     );
 }
 
@@ -237,50 +185,23 @@ fn nobody_hands_on_more_than_they_hold() {
         (allow(&[APPS_WRITE], on(1)), false),
         (allow(&[DNS_WRITE, APPS_WRITE], on(1)), false),
     ] {
-        assert_eq!(
-            holder.may_hand_on(&policies(&[handed.clone()])).is_ok(),
-            allowed,
-            "{handed}"
-        );
+        assert_eq!(holder.may_hand_on(&policies(std::slice::from_ref(&handed))).is_ok(), allowed, "{handed}");
     }
 }
 
 #[test]
 fn what_is_denied_nearby_cannot_be_handed_on() {
-    let holder = user_token(&[
-        allow(&[SERVICE_WRITE], everywhere()),
-        deny(&[SERVICE_WRITE], on(2)),
-    ]);
-    assert!(
-        holder
-            .may_hand_on(&policies(&[allow(&[SERVICE_WRITE], on(1))]))
-            .is_ok()
-    );
-    assert!(
-        holder
-            .may_hand_on(&policies(&[allow(&[SERVICE_WRITE], on(2))]))
-            .is_err()
-    );
-    assert!(
-        holder
-            .may_hand_on(&policies(&[allow(&[SERVICE_WRITE], everywhere())]))
-            .is_err()
-    );
+    let holder = user_token(&[allow(&[SERVICE_WRITE], everywhere()), deny(&[SERVICE_WRITE], on(2))]);
+    assert!(holder.may_hand_on(&policies(&[allow(&[SERVICE_WRITE], on(1))])).is_ok());
+    assert!(holder.may_hand_on(&policies(&[allow(&[SERVICE_WRITE], on(2))])).is_err());
+    assert!(holder.may_hand_on(&policies(&[allow(&[SERVICE_WRITE], everywhere())])).is_err());
 }
 
 #[test]
 fn a_key_hands_on_all_of_its_user_and_nothing_of_another() {
     let other = json!({crate::resource::user_key(UserId::from_bytes([8; 16])): "*"});
-    assert!(
-        key()
-            .may_hand_on(&policies(&[allow(&[SERVICE_WRITE, APPS_WRITE], everywhere())]))
-            .is_ok()
-    );
-    assert!(
-        key()
-            .may_hand_on(&policies(&[allow(&[USER_TOKENS_WRITE], other)]))
-            .is_err()
-    );
+    assert!(key().may_hand_on(&policies(&[allow(&[SERVICE_WRITE, APPS_WRITE], everywhere())])).is_ok());
+    assert!(key().may_hand_on(&policies(&[allow(&[USER_TOKENS_WRITE], other)])).is_err());
 }
 
 #[test]

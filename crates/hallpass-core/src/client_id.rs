@@ -1,4 +1,4 @@
-//! The public half of a credential: 32 lower-case hex digits, `.access`, and perhaps a dotted suffix (contract, D10).
+//! The public half of a credential: 32 lower-case hex digits, `.access`, and perhaps a dotted suffix (compatibility, D10).
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,19 +41,13 @@ impl FromStr for ClientId {
         let suffix = rest.strip_prefix(MARK).ok_or(InvalidClientId)?;
         let label_fits = |label: &str| {
             !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+                && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
         };
         let suffix_fits = match suffix.strip_prefix('.') {
             Some(labels) => labels.split('.').all(label_fits),
             None => suffix.is_empty(),
         };
-        if suffix_fits && text.len() <= MAX_LENGTH {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidClientId)
-        }
+        if suffix_fits && text.len() <= MAX_LENGTH { Ok(Self(text.to_owned())) } else { Err(InvalidClientId) }
     }
 }
 
@@ -77,9 +71,7 @@ impl Serialize for ClientId {
 
 impl<'de> Deserialize<'de> for ClientId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -89,16 +81,12 @@ mod tests {
 
     #[test]
     fn the_issued_and_the_documented_forms_are_client_ids() {
-        for text in [
-            "88bf3b6d86161464f6509f7219099e57.access",
-            "88bf3b6d86161464f6509f7219099e57.access.example.com",
-        ] {
+        for text in
+            ["88bf3b6d86161464f6509f7219099e57.access", "88bf3b6d86161464f6509f7219099e57.access.example.com"]
+        {
             assert_eq!(text.parse::<ClientId>().unwrap().as_str(), text);
         }
-        assert_eq!(
-            ClientId::random([1; 16]).as_str(),
-            "01010101010101010101010101010101.access"
-        );
+        assert_eq!(ClientId::random([1; 16]).as_str(), "01010101010101010101010101010101.access");
     }
 
     #[test]

@@ -149,14 +149,9 @@ fn read_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 fn write_uuid(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let digits = format!("{:032x}", u128::from_be_bytes(*bytes));
-    let mut rest = digits.as_str();
-    for (n, length) in UUID_GROUPS.into_iter().enumerate() {
-        let (group, tail) = rest.split_at(length);
-        write!(f, "{}{group}", if n == 0 { "" } else { "-" })?;
-        rest = tail;
-    }
-    Ok(())
+    let value = u128::from_be_bytes(*bytes);
+    let [b, c, d] = [80, 64, 48].map(|shift| (value >> shift) & 0xffff);
+    write!(f, "{:08x}-{b:04x}-{c:04x}-{d:04x}-{:012x}", value >> 96, value & 0xffff_ffff_ffff)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Permissions, and the permission groups that give them, with ids that are the same everywhere (contract, 3.4).
+//! Permissions, and the permission groups that give them, with ids that are the same everywhere.
 
 use crate::id::PermissionGroupId;
 
@@ -44,17 +44,11 @@ impl Permission {
     pub const USER_API_TOKENS_WRITE: Self = Self::write(Area::UserApiTokens);
 
     const fn read(area: Area) -> Self {
-        Self {
-            area,
-            level: Level::Read,
-        }
+        Self { area, level: Level::Read }
     }
 
     const fn write(area: Area) -> Self {
-        Self {
-            area,
-            level: Level::Write,
-        }
+        Self { area, level: Level::Write }
     }
 
     /// The permissions of which holding one is enough: what may write may read.
@@ -119,22 +113,12 @@ impl PermissionGroup {
 }
 
 const fn group(id: &str, scope: GroupScope, name: &'static str, opens: Permission) -> PermissionGroup {
-    PermissionGroup {
-        id: PermissionGroupId::from_source(id),
-        name,
-        scope,
-        opens: Some(opens),
-    }
+    PermissionGroup { id: PermissionGroupId::from_source(id), name, scope, opens: Some(opens) }
 }
 
 /// A group that clients ask for and that opens nothing here.
 const fn foreign(id: &str, scope: GroupScope, name: &'static str) -> PermissionGroup {
-    PermissionGroup {
-        id: PermissionGroupId::from_source(id),
-        name,
-        scope,
-        opens: None,
-    }
+    PermissionGroup { id: PermissionGroupId::from_source(id), name, scope, opens: None }
 }
 
 use GroupScope::{Account, User, Zone};
@@ -249,26 +233,11 @@ mod tests {
         for (id, name) in [
             ("91f7ce32fa614d73b7e1fc8f0e78582b", "Access: Service Tokens Read"),
             ("a1c0fec57cf94af79479a6d827fa518c", "Access: Service Tokens Write"),
-            (
-                "7ea222f6d5064cfa89ea366d7c1fee89",
-                "Access: Apps and Policies Read",
-            ),
-            (
-                "eb258a38ea634c86a0c89da6b27cb6b6",
-                "Access: Apps and Policies Read",
-            ),
-            (
-                "1e13c5124ca64b72b1969a67e8829049",
-                "Access: Apps and Policies Write",
-            ),
-            (
-                "959972745952452f8be2452be8cbb9f2",
-                "Access: Apps and Policies Write",
-            ),
-            (
-                "6c9d1cfcfc6840a987d1b5bfb880a841",
-                "Access: Apps and Policies Revoke",
-            ),
+            ("7ea222f6d5064cfa89ea366d7c1fee89", "Access: Apps and Policies Read"),
+            ("eb258a38ea634c86a0c89da6b27cb6b6", "Access: Apps and Policies Read"),
+            ("1e13c5124ca64b72b1969a67e8829049", "Access: Apps and Policies Write"),
+            ("959972745952452f8be2452be8cbb9f2", "Access: Apps and Policies Write"),
+            ("6c9d1cfcfc6840a987d1b5bfb880a841", "Access: Apps and Policies Revoke"),
             (
                 "26bc23f853634eb4bff59983b9064fde",
                 "Access: Organizations, Identity Providers, and Groups Read",

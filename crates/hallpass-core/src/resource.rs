@@ -1,4 +1,4 @@
-//! What a policy of an API token is about: the keys and values of its `resources` (contract, 3.3).
+//! What a policy of an API token is about: the keys and values of its `resources`.
 
 use serde_json::{Map, Value};
 
@@ -72,19 +72,14 @@ impl Resource {
     pub fn parse_all(object: &Map<String, Value>) -> Result<Vec<Self>, InvalidResource> {
         let mut resources = Vec::with_capacity(object.len());
         for (key, value) in object {
-            let refuse = |rule| InvalidResource {
-                path: vec![key.clone()],
-                rule,
-            };
+            let refuse = |rule| InvalidResource { path: vec![key.clone()], rule };
             let resource = parse_key(key).ok_or_else(|| refuse(KEY_RULE))?;
             match (resource, value) {
                 (resource, Value::String(star)) if star == "*" => resources.push(resource),
                 (Self::Account(account), Value::Object(zones)) if !zones.is_empty() => {
                     for (zone_key, zone_value) in zones {
-                        let refuse = |rule| InvalidResource {
-                            path: vec![key.clone(), zone_key.clone()],
-                            rule,
-                        };
+                        let refuse =
+                            |rule| InvalidResource { path: vec![key.clone(), zone_key.clone()], rule };
                         match (parse_key(zone_key), zone_value.as_str()) {
                             (Some(Self::Zone(zone)), Some("*")) => {
                                 resources.push(Self::ZoneOf(account, zone));
@@ -99,9 +94,7 @@ impl Resource {
                     }
                 }
                 _ => {
-                    return Err(refuse(
-                        "must be \"*\" or, for an account, an object that names zones",
-                    ));
+                    return Err(refuse("must be \"*\" or, for an account, an object that names zones"));
                 }
             }
         }
@@ -153,18 +146,12 @@ fn parse_key(key: &str) -> Option<Resource> {
     } else if let Some(id) = key.strip_prefix(USER) {
         which(id).map(Resource::User)
     } else {
-        key.strip_prefix(EDGE)
-            .filter(|rest| !rest.is_empty())
-            .map(|_| Resource::Foreign)
+        key.strip_prefix(EDGE).filter(|rest| !rest.is_empty()).map(|_| Resource::Foreign)
     }
 }
 
 fn which<T: std::str::FromStr>(id: &str) -> Option<Which<T>> {
-    if id == "*" {
-        Some(Which::Any)
-    } else {
-        id.parse().ok().map(Which::One)
-    }
+    if id == "*" { Some(Which::Any) } else { id.parse().ok().map(Which::One) }
 }
 
 /// The key that names one account.
@@ -203,14 +190,8 @@ mod tests {
             one(&format!(r#"{{"com.cloudflare.api.account.{A}":"*"}}"#)),
             Ok(vec![Resource::Account(account(A))])
         );
-        assert_eq!(
-            one(r#"{"com.cloudflare.api.account.*":"*"}"#),
-            Ok(vec![Resource::Account(Which::Any)])
-        );
-        assert_eq!(
-            one(r#"{"com.cloudflare.api.account.zone.*":"*"}"#),
-            Ok(vec![Resource::Zone(Which::Any)])
-        );
+        assert_eq!(one(r#"{"com.cloudflare.api.account.*":"*"}"#), Ok(vec![Resource::Account(Which::Any)]));
+        assert_eq!(one(r#"{"com.cloudflare.api.account.zone.*":"*"}"#), Ok(vec![Resource::Zone(Which::Any)]));
         assert_eq!(
             one(&format!(r#"{{"com.cloudflare.api.account.zone.{A}":"*"}}"#)),
             Ok(vec![Resource::Zone(zone(A))])
@@ -221,37 +202,18 @@ mod tests {
             )),
             Ok(vec![Resource::ZoneOf(account(A), Which::Any)])
         );
-        assert_eq!(
-            one(r#"{"com.cloudflare.edge.r2.bucket.x":"*"}"#),
-            Ok(vec![Resource::Foreign])
-        );
+        assert_eq!(one(r#"{"com.cloudflare.edge.r2.bucket.x":"*"}"#), Ok(vec![Resource::Foreign]));
     }
 
     #[test]
     fn what_is_not_understood_is_refused_by_name() {
         let refused = |json: &str, path: &[&str]| {
-            assert_eq!(
-                one(json),
-                Err(path.iter().map(ToString::to_string).collect()),
-                "{json}"
-            );
+            assert_eq!(one(json), Err(path.iter().map(ToString::to_string).collect()), "{json}");
         };
-        refused(
-            r#"{"com.cloudflare.api.account.":"*"}"#,
-            &["com.cloudflare.api.account."],
-        );
-        refused(
-            r#"{"com.cloudflare.api.account.XYZ":"*"}"#,
-            &["com.cloudflare.api.account.XYZ"],
-        );
-        refused(
-            r#"{"com.cloudflare.api.account.*":"read"}"#,
-            &["com.cloudflare.api.account.*"],
-        );
-        refused(
-            r#"{"com.cloudflare.api.account.*":{}}"#,
-            &["com.cloudflare.api.account.*"],
-        );
+        refused(r#"{"com.cloudflare.api.account.":"*"}"#, &["com.cloudflare.api.account."]);
+        refused(r#"{"com.cloudflare.api.account.XYZ":"*"}"#, &["com.cloudflare.api.account.XYZ"]);
+        refused(r#"{"com.cloudflare.api.account.*":"read"}"#, &["com.cloudflare.api.account.*"]);
+        refused(r#"{"com.cloudflare.api.account.*":{}}"#, &["com.cloudflare.api.account.*"]);
         refused(
             r#"{"com.cloudflare.api.user.*":{"com.cloudflare.api.account.zone.*":"*"}}"#,
             &["com.cloudflare.api.user.*"],
@@ -286,11 +248,7 @@ mod tests {
             (all, user, false, false),
             (a, Resource::Foreign, true, false),
         ] {
-            assert_eq!(
-                (mine.covers(&theirs), mine.meets(&theirs)),
-                (covers, meets),
-                "{mine:?} {theirs:?}"
-            );
+            assert_eq!((mine.covers(&theirs), mine.meets(&theirs)), (covers, meets), "{mine:?} {theirs:?}");
         }
     }
 }

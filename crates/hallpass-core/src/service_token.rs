@@ -1,4 +1,4 @@
-//! The service token, and every change that can happen to it (contract, section 0.1).
+//! The service token, and every change that can happen to it.
 //!
 //! A [`ServiceToken`] holds no digest, so that no update can damage one: [`apply`](ServiceToken::apply) says by a
 //! [`SecretChange`] what is to happen to the digests, and only creation and rotation say anything but *keep*.
@@ -8,11 +8,11 @@ use crate::id::{AccountId, ServiceTokenId, ZoneId};
 use crate::time::Timestamp;
 use crate::validity::{InvalidDuration, Validity};
 
-/// A retry of a rotation within this time of the rotation replaces the new secret only (contract, D15).
+/// A retry of a rotation within this time of the rotation replaces the new secret only (compatibility, D15).
 const RETRY_WINDOW_MICROS: i64 = 60_000_000;
 /// The highest secret version: every client's integers can hold it.
 pub const MAX_SECRET_VERSION: u32 = i32::MAX.unsigned_abs();
-/// The longest name, in characters (contract, D8).
+/// The longest name, in characters (compatibility, D8).
 const MAX_NAME: usize = 350;
 
 /// All that is known of a service token, but for its secrets and its last use.
@@ -82,9 +82,9 @@ pub struct ServiceTokenSpec {
 /// A change of a service token, as data: the writer batches it, the audit row describes it, the tests replay it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenChange {
-    /// Change what was named, keep the rest (contract, D4).
+    /// Change what was named, keep the rest (compatibility, D4).
     Edit(Edit),
-    /// Extend the expiry, touch nothing else (contract, D1).
+    /// Extend the expiry, touch nothing else (compatibility, D1).
     Refresh,
     /// Replace the secret.
     Rotate {
@@ -113,7 +113,7 @@ pub struct Edit {
     pub validity: Option<Validity>,
     /// Enable or disable.
     pub enabled: Option<bool>,
-    /// A secret version; a higher one than stored rotates once (contract, D5).
+    /// A secret version; a higher one than stored rotates once (compatibility, D5).
     pub secret_version: Option<u32>,
     /// Another end of the previous secret's grace.
     pub previous_secret_expires_at: Patch<Timestamp>,
@@ -167,13 +167,7 @@ pub enum Invalid {
 impl ServiceToken {
     /// A new token, whose time starts now.
     pub fn issue(new: NewServiceToken, now: Timestamp) -> Result<Self, Invalid> {
-        let NewServiceToken {
-            id,
-            account_id,
-            zone_id,
-            client_id,
-            spec,
-        } = new;
+        let NewServiceToken { id, account_id, zone_id, client_id, spec } = new;
         Ok(Self {
             id,
             account_id,
@@ -193,15 +187,20 @@ impl ServiceToken {
     }
 
     /// The token after a change, and what the change means for its digests. A change without effect returns an equal token.
-    pub fn apply(self, change: &TokenChange, now: Timestamp) -> Result<(Self, SecretChange), Invalid> {
-        match change {
-            TokenChange::Edit(edit) => self.edit(edit, now),
-            TokenChange::Refresh => self.refresh(now).map(|token| (token, SecretChange::Keep)),
-            TokenChange::Rotate {
-                previous_until,
-                attempt,
-            } => self.rotate(*previous_until, *attempt, now),
+    pub fn apply(&self, change: &TokenChange, now: Timestamp) -> Result<(Self, SecretChange), Invalid> {
+        let mut token = self.clone();
+        let secret = match change {
+            TokenChange::Edit(edit) => token.edit(edit, now)?,
+            TokenChange::Refresh => token.refresh(now)?,
+            TokenChange::Rotate { previous_until, attempt } => {
+                token.rotate(*previous_until, *attempt, now)?
+            }
+        };
+        // An edit without effect leaves the time of change alone; a refresh or a rotation is never without one.
+        if token != *self || !matches!(change, TokenChange::Edit(_)) {
+            token.updated_at = now;
         }
+        Ok((token, secret))
     }
 
     /// Whether it can be used now. Disabled comes first: it says what its owner wanted.
@@ -218,38 +217,32 @@ impl ServiceToken {
         self.previous_secret_until.is_some_and(|until| now < until)
     }
 
-    fn refresh(mut self, now: Timestamp) -> Result<Self, Invalid> {
+    fn refresh(&mut self, now: Timestamp) -> Result<SecretChange, Invalid> {
         let expiry = self.validity.expiry_from(now)?;
         self.expires_at = match (self.expires_at, expiry) {
             (Some(old), Some(new)) => Some(old.max(new)),
             _ => None,
         };
-        self.updated_at = now;
-        Ok(self)
+        Ok(SecretChange::Keep)
     }
 
     fn rotate(
-        mut self,
+        &mut self,
         previous_until: Option<Timestamp>,
         attempt: Attempt,
         now: Timestamp,
-    ) -> Result<(Self, SecretChange), Invalid> {
-        let next = self
-            .secret_version
-            .checked_add(1)
-            .filter(|next| *next <= MAX_SECRET_VERSION);
+    ) -> Result<SecretChange, Invalid> {
+        let next = self.secret_version.checked_add(1).filter(|next| *next <= MAX_SECRET_VERSION);
         self.secret_version = next.ok_or(Invalid::SecretVersion)?;
         if attempt == Attempt::Retry && self.rotated_within_retry_window(now) {
             self.rotated_at = Some(now);
-            self.updated_at = now;
-            return Ok((self, SecretChange::ReplaceCurrentOnly));
+            return Ok(SecretChange::ReplaceCurrentOnly);
         }
         self.replace_secret(previous_until, now);
-        Ok((self, SecretChange::Replace))
+        Ok(SecretChange::Replace)
     }
 
-    fn edit(mut self, edit: &Edit, now: Timestamp) -> Result<(Self, SecretChange), Invalid> {
-        let before = self.clone();
+    fn edit(&mut self, edit: &Edit, now: Timestamp) -> Result<SecretChange, Invalid> {
         if let Some(name) = &edit.name {
             self.name = name.clone();
         }
@@ -262,27 +255,18 @@ impl ServiceToken {
             }
             self.validity = validity.clone();
         }
-        let mut secret = SecretChange::Keep;
-        match edit
-            .secret_version
-            .filter(|version| *version > self.secret_version)
-        {
-            Some(version) => {
-                self.secret_version = version;
-                // A date that is stored, but not sent, belonged to the secret before: it is no grace for this one.
-                let until = match edit.previous_secret_expires_at {
-                    Patch::Set(until) => Some(until),
-                    Patch::Keep | Patch::Clear => None,
-                };
-                self.replace_secret(until, now);
-                secret = SecretChange::Replace;
-            }
-            None => self.move_grace(edit.previous_secret_expires_at, now),
-        }
-        if self != before {
-            self.updated_at = now;
-        }
-        Ok((self, secret))
+        let Some(version) = edit.secret_version.filter(|version| *version > self.secret_version) else {
+            self.move_grace(edit.previous_secret_expires_at, now);
+            return Ok(SecretChange::Keep);
+        };
+        self.secret_version = version;
+        // A date that is stored, but not sent, belonged to the secret before: it is no grace for this one.
+        let until = match edit.previous_secret_expires_at {
+            Patch::Set(until) => Some(until),
+            Patch::Keep | Patch::Clear => None,
+        };
+        self.replace_secret(until, now);
+        Ok(SecretChange::Replace)
     }
 
     fn replace_secret(&mut self, previous_until: Option<Timestamp>, now: Timestamp) {
@@ -290,7 +274,6 @@ impl ServiceToken {
         self.previous_secret_expires_at = Some(until);
         self.previous_secret_until = Some(until);
         self.rotated_at = Some(now);
-        self.updated_at = now;
     }
 
     fn move_grace(&mut self, patch: Patch<Timestamp>, now: Timestamp) {
@@ -313,7 +296,7 @@ impl ServiceToken {
     }
 }
 
-/// A name: 1 to 350 characters, not only white space, no control characters (contract, D8).
+/// A name: 1 to 350 characters, not only white space, no control characters (compatibility, D8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(String);
 

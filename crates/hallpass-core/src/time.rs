@@ -1,4 +1,4 @@
-//! Points in time: microseconds since 1970, shown as RFC 3339 in UTC (contract, D12).
+//! Points in time: microseconds since 1970, shown as RFC 3339 in UTC (compatibility, D12).
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,19 +17,12 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// What is shown as the expiry of a token that never expires: 2999-12-31T23:59:59Z (contract, D2).
+    /// What is shown as the expiry of a token that never expires: 2999-12-31T23:59:59Z (compatibility, D2).
     pub const FOREVER: Self = Self(32_503_679_999 * SECOND);
 
     /// From microseconds since 1970; `None` where no date can be printed for it.
     pub fn from_micros(micros: i64) -> Option<Self> {
-        jiff::Timestamp::from_microsecond(micros)
-            .ok()
-            .map(|_| Self(micros))
-    }
-
-    /// From a clock's reading; what is finer than a microsecond is cut off.
-    pub fn from_jiff(time: jiff::Timestamp) -> Self {
-        Self(time.as_microsecond())
+        jiff::Timestamp::from_microsecond(micros).ok().map(|_| Self(micros))
     }
 
     /// Microseconds since 1970.
@@ -77,12 +70,7 @@ impl FromStr for Timestamp {
             return Err(InvalidTimestamp);
         }
         let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
-        Ok(Self(
-            time.as_nanosecond()
-                .div_euclid(1_000)
-                .try_into()
-                .map_err(|_| InvalidTimestamp)?,
-        ))
+        Ok(Self(time.as_nanosecond().div_euclid(1_000).try_into().map_err(|_| InvalidTimestamp)?))
     }
 }
 
@@ -91,13 +79,10 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
     let Some((head, tail)) = text.split_at_checked(19) else {
         return false;
     };
-    let digits_fit = head
-        .iter()
-        .zip(b"0000-00-00T00:00:00")
-        .all(|(byte, shape)| match shape {
-            b'0' => byte.is_ascii_digit(),
-            other => byte.eq_ignore_ascii_case(other),
-        });
+    let digits_fit = head.iter().zip(b"0000-00-00T00:00:00").all(|(byte, shape)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        other => byte.eq_ignore_ascii_case(other),
+    });
     let offset = match tail.strip_prefix(b".") {
         None => tail,
         Some(fraction) => {
@@ -130,9 +115,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -184,26 +167,11 @@ mod tests {
 
     #[test]
     fn seconds_round_to_the_named_side_before_1970_too() {
-        assert_eq!(
-            at("2027-01-01T00:00:00.000001Z").ceil_second(),
-            at("2027-01-01T00:00:01Z")
-        );
-        assert_eq!(
-            at("2027-01-01T00:00:00Z").ceil_second(),
-            at("2027-01-01T00:00:00Z")
-        );
-        assert_eq!(
-            at("2027-01-01T00:00:00.999999Z").floor_second(),
-            at("2027-01-01T00:00:00Z")
-        );
-        assert_eq!(
-            at("1969-12-31T23:59:58.5Z").floor_second(),
-            at("1969-12-31T23:59:58Z")
-        );
-        assert_eq!(
-            at("1969-12-31T23:59:58.5Z").ceil_second(),
-            at("1969-12-31T23:59:59Z")
-        );
+        assert_eq!(at("2027-01-01T00:00:00.000001Z").ceil_second(), at("2027-01-01T00:00:01Z"));
+        assert_eq!(at("2027-01-01T00:00:00Z").ceil_second(), at("2027-01-01T00:00:00Z"));
+        assert_eq!(at("2027-01-01T00:00:00.999999Z").floor_second(), at("2027-01-01T00:00:00Z"));
+        assert_eq!(at("1969-12-31T23:59:58.5Z").floor_second(), at("1969-12-31T23:59:58Z"));
+        assert_eq!(at("1969-12-31T23:59:58.5Z").ceil_second(), at("1969-12-31T23:59:59Z"));
     }
 
     #[test]

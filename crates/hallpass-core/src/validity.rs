@@ -1,4 +1,4 @@
-//! How long a token is good for: Go's duration grammar, or `forever` (contract, D2, D3 and D12).
+//! How long a token is good for: Go's duration grammar, or `forever` (compatibility, D2, D3 and D12).
 //!
 //! The text that a client sent is the text that it gets back, so a duration is kept as text beside its value.
 
@@ -43,10 +43,7 @@ pub enum InvalidDuration {
 impl Validity {
     /// What a token gets when its creator does not say: `8760h`, one year.
     pub fn one_year() -> Self {
-        Self::For(GoDuration {
-            text: "8760h".to_owned(),
-            nanos: 8_760 * 3_600 * 1_000_000_000,
-        })
+        Self::For(GoDuration { text: "8760h".to_owned(), nanos: 8_760 * 3_600 * 1_000_000_000 })
     }
 
     /// Reads a duration above zero and of at most 100 years, or `forever`.
@@ -87,10 +84,7 @@ impl Validity {
             return Ok(None);
         };
         let micros = duration.nanos / 1_000 + i64::from(duration.nanos % 1_000 != 0);
-        now.ceil_second()
-            .checked_add_micros(micros)
-            .map(Some)
-            .ok_or(InvalidDuration::TooLong)
+        now.ceil_second().checked_add_micros(micros).map(Some).ok_or(InvalidDuration::TooLong)
     }
 }
 
@@ -110,20 +104,10 @@ impl GoDuration {
             [b'+', ..] => (false, text.split_at(1).1),
             _ => (false, text),
         };
-        let magnitude = if unsigned == "0" {
-            0
-        } else {
-            sum_of_terms(unsigned)?
-        };
-        let nanos = if negative {
-            0_i64.checked_sub_unsigned(magnitude)
-        } else {
-            i64::try_from(magnitude).ok()
-        };
-        Ok(Self {
-            text: text.to_owned(),
-            nanos: nanos.ok_or(InvalidDuration::Overflow)?,
-        })
+        let magnitude = if unsigned == "0" { 0 } else { sum_of_terms(unsigned)? };
+        let nanos =
+            if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() };
+        Ok(Self { text: text.to_owned(), nanos: nanos.ok_or(InvalidDuration::Overflow)? })
     }
 
     /// Nanoseconds.
@@ -146,14 +130,10 @@ fn sum_of_terms(mut rest: &str) -> Result<u64, InvalidDuration> {
         if whole.is_empty() && fraction.is_empty() {
             return Err(InvalidDuration::Grammar);
         }
-        let unit_length = after
-            .find(|c: char| c == '.' || c.is_ascii_digit())
-            .unwrap_or(after.len());
+        let unit_length = after.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_length);
         let unit = nanos_per(unit)?;
-        let whole = whole_number(whole)?
-            .checked_mul(unit)
-            .filter(|nanos| *nanos <= LIMIT);
+        let whole = whole_number(whole)?.checked_mul(unit).filter(|nanos| *nanos <= LIMIT);
         let term = whole.and_then(|whole| whole.checked_add(part_of(unit, fraction)));
         sum = term
             .and_then(|term| sum.checked_add(term))
@@ -185,9 +165,7 @@ fn whole_number(digits: &str) -> Result<u64, InvalidDuration> {
     digits
         .bytes()
         .try_fold(0_u64, |sum, digit| {
-            sum.checked_mul(10)?
-                .checked_add(u64::from(digit - b'0'))
-                .filter(|sum| *sum <= LIMIT)
+            sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')).filter(|sum| *sum <= LIMIT)
         })
         .ok_or(InvalidDuration::Overflow)
 }
@@ -204,9 +182,7 @@ fn part_of(unit: u64, digits: &str) -> u64 {
     let mut value = 0_u64;
     let mut scale = 1_f64;
     for digit in digits.bytes() {
-        let next = value
-            .checked_mul(10)
-            .and_then(|value| value.checked_add(u64::from(digit - b'0')));
+        let next = value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit - b'0')));
         match next.filter(|next| value <= (LIMIT - 1) / 10 && *next <= LIMIT) {
             Some(next) => value = next,
             None => break,
@@ -260,9 +236,7 @@ mod tests {
 
     #[test]
     fn the_text_sent_is_the_text_kept() {
-        for text in [
-            "8760h", "1.5h", "+60m", ".5s", "1.s", "300ms", "1\u{b5}s", "876000h", "forever",
-        ] {
+        for text in ["8760h", "1.5h", "+60m", ".5s", "1.s", "300ms", "1\u{b5}s", "876000h", "forever"] {
             assert_eq!(Validity::parse(text).unwrap().as_str(), text);
         }
     }
@@ -282,24 +256,14 @@ mod tests {
             ("2026-01-01T00:00:00Z", "876000h", "2125-12-08T00:00:00Z"),
         ] {
             let validity = Validity::parse(duration).unwrap();
-            assert_eq!(
-                validity.expiry_from(at(now)),
-                Ok(Some(at(expiry))),
-                "{now} {duration}"
-            );
+            assert_eq!(validity.expiry_from(at(now)), Ok(Some(at(expiry))), "{now} {duration}");
         }
-        assert_eq!(
-            Validity::Forever.expiry_from(at("2026-01-01T00:00:00Z")),
-            Ok(None)
-        );
+        assert_eq!(Validity::Forever.expiry_from(at("2026-01-01T00:00:00Z")), Ok(None));
     }
 
     #[test]
     fn an_expiry_past_the_last_date_is_refused_not_wrapped() {
         let late = at("9950-01-01T00:00:00Z");
-        assert_eq!(
-            Validity::parse("876000h").unwrap().expiry_from(late),
-            Err(InvalidDuration::TooLong)
-        );
+        assert_eq!(Validity::parse("876000h").unwrap().expiry_from(late), Err(InvalidDuration::TooLong));
     }
 }

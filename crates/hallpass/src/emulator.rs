@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use crate::api::rate_limit::RateLimits;
 use crate::api::{self, Api, ApiError, BASE};
-use crate::seed::Seed;
+use crate::seed::{Seed, SeedError};
 use crate::server_key::ServerKey;
 use crate::store::error::OpenError;
 use crate::store::{Durability, Location, Purpose, Store};
@@ -80,12 +80,9 @@ pub enum EmulatorError {
     /// No store.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The seed does not fit together.
+    /// The seed cannot be planted.
     #[error("the seed cannot be stored: {0}")]
-    Seed(#[from] crate::store::error::WriteError),
-    /// The seed says something that cannot be.
-    #[error("the seed says something that cannot be: {0}")]
-    Rule(#[from] hallpass_core::service_token::Invalid),
+    Seed(#[from] SeedError),
 }
 
 impl Emulator {
@@ -107,9 +104,7 @@ impl Emulator {
             current: RwLock::new(current),
             faults: Mutex::default(),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The routes: the emulator's own, and behind them the management API.
@@ -120,10 +115,7 @@ impl Emulator {
             .route("/dev/faults", post(add_faults))
             .route_layer(middleware::from_fn_with_state(self.clone(), guard))
             .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-            .route_layer(middleware::from_fn_with_state(
-                self.inner.world.clone(),
-                api::envelope,
-            ));
+            .route_layer(middleware::from_fn_with_state(self.inner.world.clone(), api::envelope));
         own.fallback(delegate).with_state(self.clone())
     }
 
@@ -136,30 +128,17 @@ impl Emulator {
     }
 
     fn current_router(&self) -> Router {
-        self.inner
-            .current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .router
-            .clone()
+        self.inner.current.read().unwrap_or_else(PoisonError::into_inner).router.clone()
     }
 
     fn next_fault(&self) -> Option<Fault> {
-        self.inner
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+        self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
 impl Current {
     async fn end(self) {
-        let Self {
-            store,
-            router,
-            directory,
-        } = self;
+        let Self { store, router, directory } = self;
         drop(router);
         store.close().await;
         if let Err(error) = directory.close() {
@@ -184,17 +163,14 @@ async fn begin(
         world: world.clone(),
         purpose: Purpose::Emulator,
         limits: Arc::new(RateLimits::new(limit)),
+        service_token_quota: None,
         trusted_peers: Arc::clone(trusted_peers),
     };
-    Ok(Current {
-        store,
-        router: api::router(api),
-        directory,
-    })
+    Ok(Current { store, router: api::router(api), directory })
 }
 
 async fn read_clock(State(emulator): State<Emulator>) -> Response {
-    api::reply(json!({"now": emulator.inner.world.now()}))
+    api::ok(json!({"now": emulator.inner.world.now()}))
 }
 
 /// `{"advance": "8760h"}` or `{"set": "2027-01-01T00:00:00Z"}`. A clock that was moved goes on from there.
@@ -219,30 +195,20 @@ async fn move_clock(State(emulator): State<Emulator>, body: Body) -> Result<Resp
         }
     };
     let (moved, pointer) = match fields.finish(asked)? {
-        Move::By(duration) => (
-            emulator.inner.world.advance(duration.as_nanos() / 1_000),
-            "/advance",
-        ),
+        Move::By(duration) => (emulator.inner.world.advance(duration.as_nanos() / 1_000), "/advance"),
         Move::To(time) => (emulator.inner.world.set(time), "/set"),
     };
     let refused = |rule: crate::world::OutOfRange| {
-        ApiError::Invalid(vec![InvalidField {
-            pointer: pointer.to_owned(),
-            message: rule.to_string(),
-        }])
+        ApiError::Invalid(vec![InvalidField { pointer: pointer.to_owned(), message: rule.to_string() }])
     };
-    Ok(api::reply(json!({"now": moved.map_err(refused)?})))
+    Ok(api::ok(json!({"now": moved.map_err(refused)?})))
 }
 
 /// Back to the seeded state and the real clock. Requests that are running end on the state that they began with.
 async fn reset(State(emulator): State<Emulator>) -> Result<Response, ApiError> {
     let inner = &emulator.inner;
     inner.world.reset();
-    inner
-        .faults
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clear();
+    inner.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
     let fresh = begin(&inner.seed, &inner.world, &inner.trusted_peers, inner.limit).await;
     let fresh = fresh.map_err(|error| ApiError::Internal(error.to_string()))?;
     let old = {
@@ -250,7 +216,7 @@ async fn reset(State(emulator): State<Emulator>) -> Result<Response, ApiError> {
         std::mem::replace(&mut *current, fresh)
     };
     tokio::spawn(old.end());
-    Ok(api::reply(json!({"now": inner.world.now()})))
+    Ok(api::ok(json!({"now": inner.world.now()})))
 }
 
 /// `{"status": 500}` or `{"status": 429}`, with `times` (1) and, for a 429, `retry_after` in seconds (1): what the next replies
@@ -262,9 +228,7 @@ async fn add_faults(State(emulator): State<Emulator>, body: Body) -> Result<Resp
     let retry_after = fields.whole_number("retry_after", 3_600).unwrap_or(1);
     let times = fields.whole_number("times", MOST).unwrap_or(1);
     let fault = match fields.whole_number("status", 599) {
-        Some(429) => Some(Fault::TooManyRequests {
-            retry_after_seconds: retry_after.into(),
-        }),
+        Some(429) => Some(Fault::TooManyRequests { retry_after_seconds: retry_after.into() }),
         Some(500) => Some(Fault::Internal),
         _ => {
             fields.refuse("status", "status must be 429 or 500");
@@ -272,16 +236,12 @@ async fn add_faults(State(emulator): State<Emulator>, body: Body) -> Result<Resp
         }
     };
     let fault = fields.finish(fault)?;
-    let mut faults = emulator
-        .inner
-        .faults
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut faults = emulator.inner.faults.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..times {
         faults.push_back(fault);
     }
     faults.truncate(MOST as usize);
-    Ok(api::reply(json!({"pending": faults.len()})))
+    Ok(api::ok(json!({"pending": faults.len()})))
 }
 
 /// Everything that is not the emulator's own: a forced fault if one is due, else the API.
@@ -305,14 +265,9 @@ async fn forced(emulator: &Emulator, fault: Fault, request: Request) -> Response
     };
     let envelope = middleware::from_fn_with_state(emulator.inner.world.clone(), api::envelope);
     let router: Router = Router::new().fallback(answer).layer(envelope);
-    let mut response = router
-        .oneshot(Request::from_parts(parts, Body::empty()))
-        .await
-        .into_response();
+    let mut response = router.oneshot(Request::from_parts(parts, Body::empty())).await.into_response();
     if response.status().is_server_error() && !repeatable {
-        response
-            .headers_mut()
-            .insert(api::SHOULD_RETRY, HeaderValue::from_static("false"));
+        response.headers_mut().insert(api::SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     response
 }
@@ -322,68 +277,44 @@ async fn may_be_repeated(method: &Method, path: &str, body: Body) -> bool {
     let fits = |pattern: &str| {
         let (pattern, path) = (pattern.split('/'), path.split('/'));
         pattern.clone().count() == path.clone().count()
-            && pattern
-                .zip(path)
-                .all(|(part, given)| part.starts_with('{') || part == given)
+            && pattern.zip(path).all(|(part, given)| part.starts_with('{') || part == given)
     };
-    let route = api::routes()
-        .into_iter()
-        .find(|route| route.method == *method && fits(&route.path));
+    let route = api::routes().into_iter().find(|route| route.method == *method && fits(&route.path));
     let Some(route) = route.filter(|route| api::must_not_be_repeated(method, &route.path)) else {
         return true;
     };
     route.path.ends_with("/{service_token_id}")
-        && read(body)
-            .await
-            .is_ok_and(|body| body.get("client_secret_version").is_none_or(Value::is_null))
+        && read(body).await.is_ok_and(|body| body.get("client_secret_version").is_none_or(Value::is_null))
 }
 
 async fn read(body: Body) -> Result<Value, ApiError> {
-    let read = Limited::new(body, 1 << 20)
-        .collect()
-        .await
-        .map_err(|_| ApiError::BodyTooLarge)?;
+    let read = Limited::new(body, 1 << 20).collect().await.map_err(|_| ApiError::BodyTooLarge)?;
     body::parse(&read.to_bytes()).map_err(|error| ApiError::Invalid(vec![error]))
 }
 
 /// Lets nobody in whom a web page could have sent: by name (a page's own name may point at this machine), or by content type
 /// (a page cannot send JSON elsewhere without asking first, and is not answered when it asks).
 async fn guard(State(emulator): State<Emulator>, request: Request, next: middleware::Next) -> Response {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     if !host.is_some_and(|host| is_acceptable_host(host, emulator.inner.reach)) {
         return refuse(
             "/host",
             "the Host header must be a loopback name or address; with --allow-remote also another address or a name without dots",
         );
     }
-    let content_type = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = content_type.is_some_and(|value| {
-        value
-            .split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
     if *request.method() != Method::GET && !is_json {
-        return refuse(
-            "/content-type",
-            "the Content-Type header must be application/json",
-        );
+        return refuse("/content-type", "the Content-Type header must be application/json");
     }
     next.run(request).await
 }
 
 fn refuse(pointer: &str, message: &str) -> Response {
-    ApiError::Invalid(vec![InvalidField {
-        pointer: pointer.to_owned(),
-        message: message.to_owned(),
-    }])
-    .into_response()
+    ApiError::Invalid(vec![InvalidField { pointer: pointer.to_owned(), message: message.to_owned() }])
+        .into_response()
 }
 
 fn is_acceptable_host(host: &str, reach: Reach) -> bool {
@@ -391,11 +322,8 @@ fn is_acceptable_host(host: &str, reach: Reach) -> bool {
         Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
         _ => host,
     };
-    let address = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name)
-        .parse::<IpAddr>();
+    let address =
+        name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
     let name = name.to_ascii_lowercase();
     match (address, reach) {
         (Ok(address), Reach::Loopback) => address.to_canonical().is_loopback(),
@@ -404,9 +332,7 @@ fn is_acceptable_host(host: &str, reach: Reach) -> bool {
         (Err(_), Reach::Loopback) => false,
         (Err(_), Reach::Remote) => {
             !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         }
     }
 }

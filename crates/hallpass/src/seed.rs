@@ -10,8 +10,8 @@ use hallpass_core::wire::body::{self, Fields, InvalidField};
 use hallpass_core::wire::{api_tokens, service_tokens};
 use serde_json::Value;
 
-use crate::emulator::EmulatorError;
 use crate::store::accounts::{Account, Membership, User, Zone};
+use crate::store::error::WriteError;
 use crate::store::{FirstToken, Founding, Store};
 use crate::world::World;
 
@@ -27,48 +27,42 @@ pub struct Seed(Value);
 #[error("{}", .0.iter().map(|error| format!("{}: {}", error.pointer, error.message)).collect::<Vec<_>>().join("; "))]
 pub struct InvalidSeed(Vec<InvalidField>);
 
+/// Why a seed cannot be planted.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// It says something that cannot be.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSeed),
+    /// Its parts do not fit together, or the store failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
 impl Seed {
     /// Reads a seed.
     pub fn parse(json: &str) -> Result<Self, InvalidSeed> {
         let seed = Self(body::parse(json.as_bytes()).map_err(|error| InvalidSeed(vec![error]))?);
-        seed.founding(&World::machine())
-            .map_err(InvalidSeed)?
-            .map_err(|rule| {
-                InvalidSeed(vec![InvalidField {
-                    pointer: "/service_tokens".to_owned(),
-                    message: rule.to_string(),
-                }])
-            })?;
+        seed.founding(&World::machine())?;
         Ok(seed)
     }
 
     /// Stores everything; all of it is created now.
-    pub async fn plant(&self, store: &Store, world: &World) -> Result<(), EmulatorError> {
-        // It was read before, so what is wrong with it now can only be the clock.
-        let founding = self.founding(world).unwrap_or_else(|_| Ok(Founding::default()))?;
-        let grant = Grant::system(
-            SystemReason::Seed,
-            Scope::Account(AccountId::NIL),
-            world.request_id(),
-        );
-        store.found(&grant, founding, world.now()).await?;
+    pub async fn plant(&self, store: &Store, world: &World) -> Result<(), SeedError> {
+        let grant = Grant::system(SystemReason::Seed, Scope::Account(AccountId::NIL), world.request_id());
+        store.found(&grant, self.founding(world)?, world.now()).await?;
         Ok(())
     }
 
-    fn founding(
-        &self,
-        world: &World,
-    ) -> Result<Result<Founding, hallpass_core::service_token::Invalid>, Vec<InvalidField>> {
+    fn founding(&self, world: &World) -> Result<Founding, InvalidSeed> {
+        self.read(world).map_err(InvalidSeed)
+    }
+
+    fn read(&self, world: &World) -> Result<Founding, Vec<InvalidField>> {
         let now = world.now();
         let mut top = Fields::of_body(&self.0)?;
         let mut founding = Founding::default();
-        let mut broken = None;
         each(&mut top, "accounts", |fields| {
-            let account = Account {
-                id: id(fields, "id")?,
-                name: text(fields, "name")?,
-                created_at: now,
-            };
+            let account = Account { id: id(fields, "id")?, name: text(fields, "name")?, created_at: now };
             founding.accounts.push(account);
             Some(())
         });
@@ -98,14 +92,7 @@ impl Seed {
                     None => fields.refuse("accounts", "must be a list of account ids"),
                 }
             }
-            founding.users.push((
-                User {
-                    id: user_id,
-                    email,
-                    created_at: now,
-                },
-                key,
-            ));
+            founding.users.push((User { id: user_id, email, created_at: now }, key));
             Some(())
         });
         each(&mut top, "api_tokens", |fields| {
@@ -119,9 +106,7 @@ impl Seed {
                 }
             };
             let secret = ClientSecret::presented(&text(fields, "value")?);
-            let spec = nested(fields, |body| {
-                api_tokens::read_token(body, &mut || world.token_policy_id())
-            })?;
+            let spec = nested(fields, |body| api_tokens::read_token(body, &mut || world.token_policy_id()))?;
             let token = ApiToken {
                 id: token_id,
                 owner,
@@ -144,21 +129,15 @@ impl Seed {
             let client_id: ClientId = id(fields, "client_id")?;
             let secret = ClientSecret::presented(&text(fields, "client_secret")?);
             let spec = nested(fields, service_tokens::read_create)?;
-            let new = NewServiceToken {
-                id: token_id,
-                account_id,
-                zone_id: zone_id.flatten(),
-                client_id,
-                spec,
-            };
+            let new =
+                NewServiceToken { id: token_id, account_id, zone_id: zone_id.flatten(), client_id, spec };
             match ServiceToken::issue(new, now) {
                 Ok(token) => founding.service_tokens.push(FirstToken { token, secret }),
-                Err(rule) => broken = Some(rule),
+                Err(rule) => fields.refuse("duration", rule),
             }
             Some(())
         });
-        let founding = top.finish(Some(founding))?;
-        Ok(broken.map_or(Ok(founding), Err))
+        top.finish(Some(founding))
     }
 }
 
@@ -173,10 +152,7 @@ fn each(top: &mut Fields<'_>, key: &str, mut read: impl FnMut(&mut Fields<'_>) -
                 let done = read(&mut fields);
                 top.refuse_all(fields.finish(done).err().unwrap_or_default());
             }
-            None => top.refuse_all(vec![InvalidField {
-                pointer,
-                message: "must be an object".to_owned(),
-            }]),
+            None => top.refuse_all(vec![InvalidField { pointer, message: "must be an object".to_owned() }]),
         }
     }
 }
@@ -224,17 +200,10 @@ mod tests {
 
     #[test]
     fn the_example_is_the_published_one() {
-        let founding = Seed::parse(EXAMPLE)
-            .unwrap()
-            .founding(&World::machine())
-            .unwrap()
-            .unwrap();
+        let founding = Seed::parse(EXAMPLE).unwrap().founding(&World::machine()).unwrap();
         assert_eq!(founding.accounts[0].id.to_string(), published::ACCOUNT_ID);
         assert_eq!(
-            (
-                founding.zones[0].id.to_string().as_str(),
-                founding.zones[0].name.as_str()
-            ),
+            (founding.zones[0].id.to_string().as_str(), founding.zones[0].name.as_str()),
             (published::ACCOUNT_ID, published::ZONE_NAME)
         );
         assert_eq!(

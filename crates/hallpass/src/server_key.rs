@@ -53,25 +53,26 @@ impl ServerKey {
         Self::from_hex(text.trim()).ok_or_else(|| KeyError::Malformed(path.to_owned()))
     }
 
-    /// Writes a new key to a file that must not exist, readable by its owner alone, and makes it durable before it is used.
+    /// Writes a new key to a file, readable by its owner alone, and makes it durable before it is used. Where two processes try
+    /// at once, the first one's key is both of theirs: a key is never replaced.
     pub fn create(path: &Path, world: &World) -> Result<Self, KeyError> {
         let key = Self::random(world);
-        let draft = path.with_extension("key.new");
+        let draft = path.with_extension(format!("new-{}", std::process::id()));
         let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&draft)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
             writeln!(file, "{}", hex(&key.0))?;
             file.sync_all()?;
-            fs::rename(&draft, path)?;
-            path.parent()
-                .map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+            let linked = fs::hard_link(&draft, path);
+            fs::remove_file(&draft)?;
+            linked?;
+            path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
         };
-        write().map_err(|error| KeyError::Io(path.to_owned(), error))?;
-        Ok(key)
+        match write() {
+            Ok(()) => Ok(key),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::read(path),
+            Err(error) => Err(KeyError::Io(path.to_owned(), error)),
+        }
     }
 
     /// The key under which secrets are digested.
@@ -87,9 +88,7 @@ impl ServerKey {
     #[expect(clippy::expect_used, reason = "32 bytes are always within what HKDF can give")]
     fn derive(&self, purpose: &[u8]) -> [u8; 32] {
         let mut key = [0; 32];
-        Hkdf::<Sha256>::new(None, &self.0)
-            .expand(purpose, &mut key)
-            .expect("32 bytes fit");
+        Hkdf::<Sha256>::new(None, &self.0).expand(purpose, &mut key).expect("32 bytes fit");
         key
     }
 
@@ -128,35 +127,25 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(ServerKey::read(&path).unwrap().fingerprint(), key.fingerprint());
         assert_eq!(format!("{key:?}"), "ServerKey(redacted)");
+        let again = ServerKey::create(&path, &World::machine()).unwrap();
+        assert_eq!(again.fingerprint(), key.fingerprint());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn what_is_not_64_hex_digits_is_no_key() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("server.key");
-        for text in [
-            &b""[..],
-            b"00",
-            &[b'g'; 64],
-            &[b'0'; 63],
-            &[0xff; 64],
-            "é".repeat(32).as_bytes(),
-        ] {
+        for text in [&b""[..], b"00", &[b'g'; 64], &[b'0'; 63], &[0xff; 64], "é".repeat(32).as_bytes()] {
             fs::write(&path, text).unwrap();
-            assert!(
-                matches!(ServerKey::read(&path), Err(KeyError::Malformed(_))),
-                "{text:?}"
-            );
+            assert!(matches!(ServerKey::read(&path), Err(KeyError::Malformed(_))), "{text:?}");
         }
     }
 
     #[test]
     fn purposes_have_different_keys() {
         let key = ServerKey([7; 32]);
-        assert_ne!(
-            key.derive(b"hallpass digest 1"),
-            key.derive(b"hallpass fingerprint 1")
-        );
+        assert_ne!(key.derive(b"hallpass digest 1"), key.derive(b"hallpass fingerprint 1"));
         assert_ne!(key.fingerprint(), ServerKey([8; 32]).fingerprint());
     }
 }

@@ -16,18 +16,12 @@ pub const DEFAULT_FILTER: &str = "info,sqlx=warn";
 pub fn init(filter: &str) -> Result<WorkerGuard, String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("the log filter cannot be understood: {error}"))?;
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .finish(std::io::stderr());
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
     let registry = tracing_subscriber::registry().with(filter);
     let result = if std::io::stderr().is_terminal() {
-        registry
-            .with(fmt::layer().with_target(false).with_writer(writer))
-            .try_init()
+        registry.with(fmt::layer().with_target(false).with_writer(writer)).try_init()
     } else {
-        registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(writer))
-            .try_init()
+        registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
     };
     result.map_err(|error| error.to_string())?;
     Ok(guard)

@@ -59,18 +59,9 @@ impl World {
         Self::new(ClockKind::Standing, now.as_micros())
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that asks the machine"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
     fn new(kind: ClockKind, micros: i64) -> Self {
-        Self {
-            clock: Arc::new(Clock {
-                kind,
-                started: Instant::now(),
-                micros: AtomicI64::new(micros),
-            }),
-        }
+        Self { clock: Arc::new(Clock { kind, started: Instant::now(), micros: AtomicI64::new(micros) }) }
     }
 
     /// The time.
@@ -84,18 +75,10 @@ impl World {
         Timestamp::from_micros(micros).unwrap_or(Timestamp::FOREVER)
     }
 
-    /// Time since this world began, which nobody can set back: for limits and measurements.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that asks the machine"
-    )]
+    /// Time since this world began, which nobody can set, not even the emulator's switches: for limits and measurements.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
     pub fn monotonic(&self) -> Duration {
-        match self.clock.kind {
-            ClockKind::Standing => {
-                Duration::from_micros(self.clock.micros.load(Ordering::SeqCst).unsigned_abs())
-            }
-            ClockKind::Machine | ClockKind::Movable => Instant::now().duration_since(self.clock.started),
-        }
+        Instant::now().duration_since(self.clock.started)
     }
 
     /// Moves the clock by so many microseconds. The machine's own cannot be moved.
@@ -126,10 +109,7 @@ impl World {
     ///
     /// # Panics
     /// Where the operating system gives none: a process without entropy must not go on.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that asks the machine"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
     #[expect(clippy::expect_used, reason = "said above")]
     pub fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives no entropy");
@@ -184,10 +164,7 @@ random_ids!(
 /// 2900-01-01T00:00:00Z: a hundred years later, what `forever` shows is still in the future.
 const LATEST_MICROS: i64 = 29_348_006_400_000_000;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that asks the machine"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
 fn machine_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
@@ -210,10 +187,7 @@ mod tests {
         let world = World::standing(at("2027-01-01T00:00:00Z"));
         assert_eq!(world.now(), at("2027-01-01T00:00:00Z"));
         assert_eq!(world.advance(60_000_000), Ok(at("2027-01-01T00:01:00Z")));
-        assert_eq!(
-            world.set(at("2026-01-01T00:00:00Z")),
-            Ok(at("2026-01-01T00:00:00Z"))
-        );
+        assert_eq!(world.set(at("2026-01-01T00:00:00Z")), Ok(at("2026-01-01T00:00:00Z")));
         assert_eq!(world.clone().now(), world.now());
     }
 

@@ -1,4 +1,4 @@
-//! API tokens as JSON (contract, sections 3.3 and 10.3).
+//! API tokens as JSON.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -214,11 +214,7 @@ impl Policy {
 impl PermissionGroup {
     /// Shows a group.
     pub fn show(group: &permission::PermissionGroup) -> Self {
-        Self {
-            id: group.id,
-            name: group.name.to_owned(),
-            scopes: vec![group.scope.as_str().to_owned()],
-        }
+        Self { id: group.id, name: group.name.to_owned(), scopes: vec![group.scope.as_str().to_owned()] }
     }
 }
 
@@ -226,24 +222,15 @@ impl Condition {
     /// Shows a condition.
     pub fn show(rule: &Rule) -> Self {
         let texts = |networks: &Vec<WrittenNetwork>| {
-            networks
-                .iter()
-                .map(|network| network.as_str().to_owned())
-                .collect()
+            networks.iter().map(|network| network.as_str().to_owned()).collect()
         };
         let lists = AddressLists {
             within: rule.within.as_ref().map(texts),
             not_within: rule.not_within.as_ref().map(texts),
         };
         match rule.spelling {
-            ConditionKey::RequestIp => Self {
-                request_ip: Some(lists),
-                request_dot_ip: None,
-            },
-            ConditionKey::RequestDotIp => Self {
-                request_ip: None,
-                request_dot_ip: Some(lists),
-            },
+            ConditionKey::RequestIp => Self { request_ip: Some(lists), request_dot_ip: None },
+            ConditionKey::RequestDotIp => Self { request_ip: None, request_dot_ip: Some(lists) },
         }
     }
 }
@@ -285,10 +272,7 @@ pub fn read_token(
         }
         None => None,
     };
-    let condition = match fields
-        .object("condition")
-        .map(|object| read_condition(object, "/condition"))
-    {
+    let condition = match fields.object("condition").map(|object| read_condition(object, "/condition")) {
         Some(Ok(condition)) => condition,
         Some(Err(errors)) => {
             fields.refuse_all(errors);
@@ -304,14 +288,9 @@ pub fn read_token(
         fields.refuse("expires_on", "expires_on must be later than not_before");
     }
     let spec = match (name, policies) {
-        (Some(name), Some(policies)) => Some(ApiTokenSpec {
-            name,
-            status,
-            policies,
-            condition,
-            not_before,
-            expires_on,
-        }),
+        (Some(name), Some(policies)) => {
+            Some(ApiTokenSpec { name, status, policies, condition, not_before, expires_on })
+        }
         _ => None,
     };
     fields.finish(spec)
@@ -319,10 +298,7 @@ pub fn read_token(
 
 /// Reads a time and keeps its text.
 pub fn read_time(text: &str) -> Result<WrittenTime, InvalidTimestamp> {
-    Ok(WrittenTime {
-        at: text.parse()?,
-        text: text.to_owned(),
-    })
+    Ok(WrittenTime { at: text.parse()?, text: text.to_owned() })
 }
 
 /// Reads a list of policies found at `pointer`.
@@ -331,9 +307,7 @@ pub fn read_policies(
     pointer: &str,
     new_id: &mut dyn FnMut() -> TokenPolicyId,
 ) -> Result<Vec<Statement>, Vec<InvalidField>> {
-    each(list, pointer, |value, pointer| {
-        read_policy(value, pointer, new_id)
-    })
+    each(list, pointer, |value, pointer| read_policy(value, pointer, new_id))
 }
 
 fn read_policy(
@@ -354,15 +328,9 @@ fn read_policy(
         _ => Err("effect must be \"allow\" or \"deny\""),
     });
     let at = fields.pointer_to("permission_groups");
-    let groups = match fields
-        .list("permission_groups")
-        .map(|list| each(list, &at, read_group))
-    {
+    let groups = match fields.list("permission_groups").map(|list| each(list, &at, read_group)) {
         Some(Ok(groups)) if groups.is_empty() => {
-            fields.refuse(
-                "permission_groups",
-                "permission_groups must hold at least one group",
-            );
+            fields.refuse("permission_groups", "permission_groups must hold at least one group");
             None
         }
         Some(Ok(groups)) => Some(groups),
@@ -381,10 +349,8 @@ fn read_policy(
         Some(Ok(reach)) => Some(reach),
         Some(Err(error)) => {
             let mut at = Fields::of_object(object, fields.pointer_to("resources"));
-            let (last, parents) = error
-                .path
-                .split_last()
-                .map_or(("", &[] as &[String]), |(last, rest)| (last, rest));
+            let (last, parents) =
+                error.path.split_last().map_or(("", &[] as &[String]), |(last, rest)| (last, rest));
             for parent in parents {
                 at = Fields::of_object(object, at.pointer_to(parent));
             }
@@ -395,13 +361,9 @@ fn read_policy(
         None => None,
     };
     let policy = match (effect, groups, reach, resources) {
-        (Some(effect), Some(groups), Some(reach), Some(resources)) => Some(Statement {
-            id,
-            effect,
-            groups,
-            reach,
-            resources: resources.clone(),
-        }),
+        (Some(effect), Some(groups), Some(reach), Some(resources)) => {
+            Some(Statement { id, effect, groups, reach, resources: resources.clone() })
+        }
         _ => None,
     };
     fields.finish(policy)
@@ -431,10 +393,7 @@ pub fn read_condition(object: &Map<String, Value>, pointer: &str) -> Result<Opti
         fields.refuse("request.ip", "send either request_ip or request.ip, not both");
     }
     // An unknown condition would be one that is silently not enforced.
-    for key in object
-        .keys()
-        .filter(|key| !matches!(key.as_str(), "request_ip" | "request.ip"))
-    {
+    for key in object.keys().filter(|key| !matches!(key.as_str(), "request_ip" | "request.ip")) {
         fields.refuse(key, "is not a condition that Hallpass knows: only request_ip");
     }
     let found = newer.map(|lists| (ConditionKey::RequestIp, "request_ip", lists));
@@ -444,11 +403,7 @@ pub fn read_condition(object: &Map<String, Value>, pointer: &str) -> Result<Opti
         let within = read_networks(&mut lists, "in");
         let not_within = read_networks(&mut lists, "not_in");
         fields.refuse_all(lists.finish(None::<()>).err().unwrap_or_default());
-        Rule {
-            spelling,
-            within,
-            not_within,
-        }
+        Rule { spelling, within, not_within }
     });
     fields.finish(Some(rule))
 }
@@ -483,10 +438,7 @@ fn each<T>(
                 Ok(value) => good.push(value),
                 Err(found) => errors.extend(found),
             },
-            None => errors.push(InvalidField {
-                pointer,
-                message: "must be an object".to_owned(),
-            }),
+            None => errors.push(InvalidField { pointer, message: "must be an object".to_owned() }),
         }
     }
     if errors.is_empty() { Ok(good) } else { Err(errors) }

@@ -14,7 +14,7 @@ pub struct InvalidField {
     pub message: String,
 }
 
-/// Reads JSON from a body. An empty one is `null`: some clients announce JSON and send nothing (contract, 10.1). A key that
+/// Reads JSON from a body. An empty one is `null`: some clients announce JSON and send nothing. A key that
 /// stands twice in one object is an error, because two readers could understand it differently.
 pub fn parse(bytes: &[u8]) -> Result<Value, InvalidField> {
     if bytes.trim_ascii().is_empty() {
@@ -25,10 +25,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, InvalidField> {
         serde_json::from_str(text).map_err(|error| format!("the body is not valid JSON: {error}"))
     })
     .map(|Unambiguous(value)| value)
-    .map_err(|message| InvalidField {
-        pointer: String::new(),
-        message,
-    })
+    .map_err(|message| InvalidField { pointer: String::new(), message })
 }
 
 /// The fields of one JSON object, and what was found wrong with them so far.
@@ -43,11 +40,7 @@ impl<'a> Fields<'a> {
     /// The fields of a body that may be missing as a whole.
     pub fn of_body(body: &'a Value) -> Result<Self, Vec<InvalidField>> {
         match body {
-            Value::Null => Ok(Self {
-                object: None,
-                pointer: String::new(),
-                errors: Vec::new(),
-            }),
+            Value::Null => Ok(Self { object: None, pointer: String::new(), errors: Vec::new() }),
             Value::Object(object) => Ok(Self::of_object(object, String::new())),
             _ => Err(vec![InvalidField {
                 pointer: String::new(),
@@ -58,17 +51,12 @@ impl<'a> Fields<'a> {
 
     /// The fields of an object found at `pointer`.
     pub fn of_object(object: &'a Map<String, Value>, pointer: String) -> Self {
-        Self {
-            object: Some(object),
-            pointer,
-            errors: Vec::new(),
-        }
+        Self { object: Some(object), pointer, errors: Vec::new() }
     }
 
     /// The whole object.
     pub fn whole(&self) -> Value {
-        self.object
-            .map_or(Value::Null, |object| Value::Object(object.clone()))
+        self.object.map_or(Value::Null, |object| Value::Object(object.clone()))
     }
 
     /// A pointer to one of the fields.
@@ -78,10 +66,7 @@ impl<'a> Fields<'a> {
 
     /// Notes that a field breaks a rule.
     pub fn refuse(&mut self, key: &str, rule: impl fmt::Display) {
-        self.errors.push(InvalidField {
-            pointer: self.pointer_to(key),
-            message: rule.to_string(),
-        });
+        self.errors.push(InvalidField { pointer: self.pointer_to(key), message: rule.to_string() });
     }
 
     /// Notes what was found wrong inside a field.
@@ -96,9 +81,7 @@ impl<'a> Fields<'a> {
 
     /// Whether a field was sent as an explicit `null`.
     pub fn is_null(&self, key: &str) -> bool {
-        self.object
-            .and_then(|object| object.get(key))
-            .is_some_and(Value::is_null)
+        self.object.and_then(|object| object.get(key)).is_some_and(Value::is_null)
     }
 
     /// A field that must be a text, if it was sent.
@@ -113,9 +96,7 @@ impl<'a> Fields<'a> {
 
     /// A field that must be a list, if it was sent.
     pub fn list(&mut self, key: &str) -> Option<&'a [Value]> {
-        self.typed(key, "must be an array", |value| {
-            value.as_array().map(Vec::as_slice)
-        })
+        self.typed(key, "must be an array", |value| value.as_array().map(Vec::as_slice))
     }
 
     /// A field that must be an object, if it was sent.
@@ -288,14 +269,9 @@ mod tests {
         )
         .unwrap();
         let mut fields = Fields::of_body(&body).unwrap();
-        for (key, expected) in [
-            ("a", Some(2)),
-            ("b", Some(2)),
-            ("c", Some(0)),
-            ("h", None),
-            ("i", Some(0)),
-            ("z", None),
-        ] {
+        for (key, expected) in
+            [("a", Some(2)), ("b", Some(2)), ("c", Some(0)), ("h", None), ("i", Some(0)), ("z", None)]
+        {
             assert_eq!(fields.whole_number(key, 2_147_483_647), expected, "{key}");
         }
         assert!(fields.errors.is_empty());
@@ -309,10 +285,7 @@ mod tests {
     #[test]
     fn pointers_escape_what_they_must() {
         let object = Map::new();
-        assert_eq!(
-            Fields::of_object(&object, "/a".into()).pointer_to("b/c~d"),
-            "/a/b~1c~0d"
-        );
+        assert_eq!(Fields::of_object(&object, "/a".into()).pointer_to("b/c~d"), "/a/b~1c~0d");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The numbers of errors (contract, D16). Each has a section in `docs/errors.md`.
+//! The numbers of errors (compatibility, D16). Each has a section in `docs/errors.md`.
 
 /// An error's number, with its HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,8 +94,13 @@ impl Code {
 
     /// Where it is explained.
     pub fn documentation_url(self) -> String {
-        format!("docs/errors.md#{}", self.number())
+        documentation_url(self.number())
     }
+}
+
+/// Where a number is explained.
+pub fn documentation_url(number: u32) -> String {
+    format!("docs/errors.md#{number}")
 }
 
 /// The second half of an unknown route's error.

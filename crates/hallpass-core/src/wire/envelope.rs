@@ -1,4 +1,4 @@
-//! The v4 envelope around every reply (contract, section 2.1).
+//! The v4 envelope around every reply.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,13 +32,7 @@ impl<T> Envelope<T> {
 
     /// A failure.
     pub fn failure(errors: Vec<ErrorObject>) -> Self {
-        Self {
-            success: false,
-            errors,
-            messages: Vec::new(),
-            result: None,
-            result_info: None,
-        }
+        Self { success: false, errors, messages: Vec::new(), result: None, result_info: None }
     }
 }
 
@@ -106,13 +100,7 @@ pub struct ResultInfo {
 impl ResultInfo {
     /// For a page of `count` elements out of `total_count`.
     pub fn new(page: u64, per_page: u64, count: u64, total_count: u64) -> Self {
-        Self {
-            page,
-            per_page,
-            count,
-            total_count,
-            total_pages: total_count.div_ceil(per_page.max(1)),
-        }
+        Self { page, per_page, count, total_count, total_pages: total_count.div_ceil(per_page.max(1)) }
     }
 }
 

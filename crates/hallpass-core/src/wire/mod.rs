@@ -1,4 +1,4 @@
-//! The only types that are JSON: what goes over the wire in both directions (contract, sections 1 to 3 and 10).
+//! The only types that are JSON: what goes over the wire in both directions.
 //!
 //! Replies are plain structs. Requests are *read*: every field is looked at, and all that is wrong with a body is told at once,
 //! each with a JSON pointer (RFC 6901) to the culprit.

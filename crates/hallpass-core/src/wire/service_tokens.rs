@@ -1,4 +1,4 @@
-//! Service tokens as JSON (contract, sections 1.2 and 1.3).
+//! Service tokens as JSON.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -114,9 +114,7 @@ fn read_fields(fields: &mut Fields<'_>) -> Edit {
         previous_secret_expires_at: if fields.is_null(PREVIOUS) {
             Patch::Clear
         } else {
-            fields
-                .parsed(PREVIOUS, str::parse)
-                .map_or(Patch::Keep, Patch::Set)
+            fields.parsed(PREVIOUS, str::parse).map_or(Patch::Keep, Patch::Set)
         },
     }
 }
@@ -142,10 +140,7 @@ mod tests {
         ];
         assert_eq!(pointers(read_create(&body)), all);
         assert_eq!(pointers(read_update(&body)), all);
-        assert_eq!(
-            pointers(read_rotate(&body)),
-            ["/previous_client_secret_expires_at"]
-        );
+        assert_eq!(pointers(read_rotate(&body)), ["/previous_client_secret_expires_at"]);
         assert_eq!(pointers(read_create(&json!({}))), ["/name"]);
         assert_eq!(pointers(read_create(&json!({"name": null}))), ["/name"]);
         assert_eq!(pointers(read_create(&json!({"name": 5}))), ["/name"]);
@@ -155,10 +150,7 @@ mod tests {
     #[test]
     fn what_is_left_out_has_a_default() {
         let spec = read_create(&json!({"name": "n", "client_secret_version": 0, "unknown": [1]})).unwrap();
-        assert_eq!(
-            (spec.validity.as_str(), spec.enabled, spec.secret_version),
-            ("8760h", true, 1)
-        );
+        assert_eq!((spec.validity.as_str(), spec.enabled, spec.secret_version), ("8760h", true, 1));
         assert_eq!(spec.previous_secret_expires_at, None);
         assert_eq!(read_update(&json!({})).unwrap(), Edit::default());
         assert_eq!(read_rotate(&Value::Null).unwrap(), None);
@@ -168,12 +160,6 @@ mod tests {
     fn null_means_clear_for_the_grace_and_nothing_elsewhere() {
         let body = json!({PREVIOUS: null, "name": null, "duration": null, "enabled": null, "client_secret_version": null});
         let edit = read_update(&body).unwrap();
-        assert_eq!(
-            edit,
-            Edit {
-                previous_secret_expires_at: Patch::Clear,
-                ..Edit::default()
-            }
-        );
+        assert_eq!(edit, Edit { previous_secret_expires_at: Patch::Clear, ..Edit::default() });
     }
 }

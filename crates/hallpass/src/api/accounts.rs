@@ -32,11 +32,7 @@ pub(super) async fn get_account(
     at: At,
 ) -> Result<Response, ApiError> {
     let id: AccountId = at.id("account_id")?;
-    let account = api
-        .store
-        .callers()
-        .account(id)
-        .filter(|account| caller.reaches_account(account.id));
+    let account = api.store.callers().account(id).filter(|account| caller.reaches_account(account.id));
     Ok(ok(show_account(account.ok_or(ApiError::NotAllowed)?)))
 }
 
@@ -48,13 +44,8 @@ pub(super) async fn list_zones(
     let paging = query.paging()?;
     let (name, status) = (query.get("name")?, query.get("status")?);
     let (account_id, account_name) = (query.get("account.id")?, query.get("account.name")?);
-    let mut zones: Vec<_> = api
-        .store
-        .callers()
-        .zones()
-        .into_iter()
-        .map(|zone| show_zone(&api, zone))
-        .collect();
+    let mut zones: Vec<_> =
+        api.store.callers().zones().into_iter().map(|zone| show_zone(&api, zone)).collect();
     zones.retain(|zone| {
         caller.reaches_zone(zone.id, zone.account.id)
             && name.is_none_or(|name| zone.name == name)
@@ -71,11 +62,7 @@ pub(super) async fn get_zone(
     at: At,
 ) -> Result<Response, ApiError> {
     let id: ZoneId = at.id("zone_id")?;
-    let zone = api
-        .store
-        .callers()
-        .zone(id)
-        .filter(|zone| caller.reaches_zone(zone.id, zone.account_id));
+    let zone = api.store.callers().zone(id).filter(|zone| caller.reaches_zone(zone.id, zone.account_id));
     Ok(ok(show_zone(&api, zone.ok_or(ApiError::NotAllowed)?)))
 }
 
@@ -87,38 +74,23 @@ pub(super) async fn list_memberships(
     let user = caller.user().ok_or(ApiError::NotAllowed)?;
     let paging = query.paging()?;
     let (status, name) = (query.get("status")?, query.get("account.name")?);
-    let shown = api
-        .store
-        .callers()
-        .memberships(user)
-        .into_iter()
-        .filter_map(|membership| {
-            let account = api.store.callers().account(membership.account_id)?;
-            let reached = caller.reaches_account(account.id) && name.is_none_or(|name| account.name == name);
-            reached.then(|| wire::Membership {
-                account: show_account(account),
-                id: membership.id,
-                status: "accepted".to_owned(),
-            })
-        });
-    let shown = shown
-        .filter(|membership| status.is_none_or(|status| membership.status == status))
-        .collect();
+    let shown = api.store.callers().memberships(user).into_iter().filter_map(|membership| {
+        let account = api.store.callers().account(membership.account_id)?;
+        let reached = caller.reaches_account(account.id) && name.is_none_or(|name| account.name == name);
+        reached.then(|| wire::Membership {
+            account: show_account(account),
+            id: membership.id,
+            status: "accepted".to_owned(),
+        })
+    });
+    let shown = shown.filter(|membership| status.is_none_or(|status| membership.status == status)).collect();
     Ok(page(Page::of(shown, paging), paging, |membership| membership))
 }
 
 pub(super) async fn get_user(State(api): State<Api>, caller: Authenticated) -> Result<Response, ApiError> {
-    let user = caller
-        .user()
-        .and_then(|id| api.store.callers().user(id))
-        .ok_or(ApiError::NotAllowed)?;
+    let user = caller.user().and_then(|id| api.store.callers().user(id)).ok_or(ApiError::NotAllowed)?;
     let made = user.created_at.floor_second();
-    Ok(ok(wire::User {
-        created_on: made,
-        email: user.email,
-        id: user.id,
-        modified_on: made,
-    }))
+    Ok(ok(wire::User { created_on: made, email: user.email, id: user.id, modified_on: made }))
 }
 
 fn show_account(account: Account) -> wire::Account {

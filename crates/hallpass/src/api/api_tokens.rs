@@ -1,4 +1,4 @@
-//! The door to API tokens, those of users and those of accounts (contract, section 3.3). Nobody can grant more than they hold,
+//! The door to API tokens, those of users and those of accounts. Nobody can grant more than they hold,
 //! and nobody can take over a token that holds more than they do.
 
 use axum::extract::State;
@@ -39,9 +39,7 @@ pub(super) async fn list(
     };
     let now = api.world.now();
     let found = api.store.api_tokens().list(&grant, filter, paging, now).await?;
-    Ok(page(found, paging, |stored| {
-        wire::ApiToken::show(&stored.token, stored.last_used_on, None, now)
-    }))
+    Ok(page(found, paging, |stored| wire::ApiToken::show(&stored.token, stored.last_used_on, None, now)))
 }
 
 pub(super) async fn get(State(api): State<Api>, caller: Authenticated, at: At) -> Result<Response, ApiError> {
@@ -77,13 +75,8 @@ pub(super) async fn create(
         modified_on: now,
     };
     let secret = api.world.mint(owned.secret);
-    let digest = api.store.digest(owned.secret, "", &secret);
-    let stored = api
-        .store
-        .api_tokens()
-        .create(&grant, token, digest, now)
-        .await
-        .map_err(failed)?;
+    let digest = api.store.api_token_digest(&secret);
+    let stored = api.store.api_tokens().create(&grant, token, digest, now).await.map_err(failed)?;
     Ok(show(&api, &stored, Some(&secret)))
 }
 
@@ -99,12 +92,7 @@ pub(super) async fn update(
     let spec = wire::read_token(&body.json().await?, &mut || api.world.token_policy_id())?;
     caller.may_hand_on(&spec.policies)?;
     owned.check(&spec)?;
-    let stored = api
-        .store
-        .api_tokens()
-        .replace(&grant, id, spec, api.world.now())
-        .await
-        .map_err(failed)?;
+    let stored = api.store.api_tokens().replace(&grant, id, spec, api.world.now()).await.map_err(failed)?;
     Ok(show(&api, &stored, None))
 }
 
@@ -119,23 +107,13 @@ pub(super) async fn roll(
     let grant = caller.grant(owned.write, owned.scope)?;
     body.json().await?;
     let secret = api.world.mint(owned.secret);
-    let digest = api.store.digest(owned.secret, "", &secret);
+    let digest = api.store.api_token_digest(&secret);
     loop {
-        let found = api
-            .store
-            .api_tokens()
-            .find(&grant, id)
-            .await?
-            .ok_or(ApiError::ApiTokenNotFound)?;
+        let found = api.store.api_tokens().find(&grant, id).await?.ok_or(ApiError::ApiTokenNotFound)?;
         // The new secret gives its holder all that the token holds.
         caller.may_hand_on(&found.token.policies)?;
         let seen = found.token.policies;
-        match api
-            .store
-            .api_tokens()
-            .roll(&grant, id, seen, digest, api.world.now())
-            .await
-        {
+        match api.store.api_tokens().roll(&grant, id, seen, digest, api.world.now()).await {
             Ok(_) => return Ok(ok(hallpass_core::wire::RevealedSecret::of(&secret))),
             // Its policies were changed between the look and the roll: look again.
             Err(WriteError::Refused(Refusal::Changed)) => {}
@@ -152,11 +130,7 @@ pub(super) async fn delete(
     let id: ApiTokenId = at.id("token_id")?;
     let owned = Owned::of(&at, &caller)?;
     let grant = caller.grant(owned.write, owned.scope)?;
-    api.store
-        .api_tokens()
-        .delete(&grant, id, api.world.now())
-        .await
-        .map_err(failed)?;
+    api.store.api_tokens().delete(&grant, id, api.world.now()).await.map_err(failed)?;
     Ok(ok(wire::DeletedApiToken { id }))
 }
 
@@ -166,11 +140,10 @@ pub(super) async fn verify(
     ShownToken(token): ShownToken,
     at: At,
 ) -> Result<Response, ApiError> {
+    let asked_at = at.names("account_id").then(|| at.id("account_id")).transpose()?;
     let asked_here = match token.owner {
-        Owner::Account(account) => {
-            at.names("account_id") && at.id("account_id").is_ok_and(|id| account == id)
-        }
-        Owner::User(_) => !at.names("account_id"),
+        Owner::Account(account) => asked_at == Some(account),
+        Owner::User(_) => asked_at.is_none(),
     };
     if !asked_here {
         return Err(ApiError::InvalidApiToken);
@@ -181,18 +154,11 @@ pub(super) async fn verify(
         kind: None,
     };
     let shown = wire::Verification::show(&token, api.world.now());
-    Ok(json(
-        200,
-        &Envelope {
-            messages: vec![message],
-            ..Envelope::of(shown)
-        },
-    ))
+    Ok(json(200, &Envelope { messages: vec![message], ..Envelope::of(shown) }))
 }
 
 /// The permission groups whose name holds `name`, those called exactly so first, and that act on `scope`.
 pub(super) async fn permission_groups(
-    State(_): State<Api>,
     caller: Authenticated,
     at: At,
     query: Query,
@@ -203,23 +169,14 @@ pub(super) async fn permission_groups(
     let name = query.get("name")?.map(str::to_lowercase);
     let scope = query.get("scope")?;
     let matches = |group: &&PermissionGroup| {
-        name.as_ref()
-            .is_none_or(|name| group.name.to_lowercase().contains(name))
+        name.as_ref().is_none_or(|name| group.name.to_lowercase().contains(name))
             && scope.is_none_or(|scope| group.scope.as_str() == scope)
     };
     let mut groups: Vec<_> = PermissionGroup::all().iter().filter(matches).collect();
     groups.sort_by_key(|group| {
-        (
-            name.as_ref()
-                .is_some_and(|name| group.name.to_lowercase() != *name),
-            group.name,
-        )
+        (name.as_ref().is_some_and(|name| group.name.to_lowercase() != *name), group.name)
     });
-    Ok(page(
-        Page::of(groups, paging),
-        paging,
-        wire::PermissionGroup::show,
-    ))
+    Ok(page(Page::of(groups, paging), paging, wire::PermissionGroup::show))
 }
 
 /// Whose tokens a path is about, and what one must hold for them.
@@ -267,32 +224,19 @@ impl Owned {
             | Resource::Zone(_)
             | Resource::Foreign => false,
         };
-        let wrong = spec
-            .policies
-            .iter()
-            .enumerate()
-            .filter(|(_, policy)| policy.reach.iter().any(foreign));
+        let wrong = spec.policies.iter().enumerate().filter(|(_, policy)| policy.reach.iter().any(foreign));
         let errors: Vec<_> = wrong
             .map(|(n, _)| InvalidField {
                 pointer: format!("/policies/{n}/resources"),
                 message: "an account's API token can only name that account and its zones".to_owned(),
             })
             .collect();
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors.into())
-        }
+        if errors.is_empty() { Ok(()) } else { Err(errors.into()) }
     }
 }
 
 fn show(api: &Api, stored: &StoredApiToken, secret: Option<&ClientSecret>) -> Response {
-    ok(wire::ApiToken::show(
-        &stored.token,
-        stored.last_used_on,
-        secret,
-        api.world.now(),
-    ))
+    ok(wire::ApiToken::show(&stored.token, stored.last_used_on, secret, api.world.now()))
 }
 
 fn failed(error: WriteError) -> ApiError {

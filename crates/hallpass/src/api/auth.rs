@@ -1,4 +1,4 @@
-//! Who calls: from headers and address to a [`Caller`] (contract, sections 0.2 and 3).
+//! Who calls: from headers and address to a [`Caller`].
 //!
 //! There is no middleware for this. A handler that wants a caller says so in its signature, and cannot be reached without one.
 
@@ -43,10 +43,7 @@ impl FromRequestParts<Api> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         let notes = Notes::of(parts);
-        let origin = Origin {
-            client: client_address(api, parts),
-            request_id: notes.request_id,
-        };
+        let origin = Origin { client: client_address(api, parts), request_id: notes.request_id };
         let presented = Presented::read(&parts.headers)?;
         fresh(api)?;
         let verified = match presented {
@@ -68,10 +65,7 @@ impl FromRequestParts<Api> for ShownToken {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         let notes = Notes::of(parts);
-        let origin = Origin {
-            client: client_address(api, parts),
-            request_id: notes.request_id,
-        };
+        let origin = Origin { client: client_address(api, parts), request_id: notes.request_id };
         let presented = Presented::read(&parts.headers)?;
         fresh(api)?;
         let verified = match presented {
@@ -141,9 +135,7 @@ fn bearer(value: &[u8]) -> Result<ClientSecret, ApiError> {
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return Err(malformed);
     }
-    readable(token.trim_ascii(), 512, is_token_byte)
-        .map(ClientSecret::presented)
-        .ok_or(malformed)
+    readable(token.trim_ascii(), 512, is_token_byte).map(ClientSecret::presented).ok_or(malformed)
 }
 
 fn is_token_byte(byte: u8) -> bool {
@@ -166,19 +158,10 @@ fn fresh(api: &Api) -> Result<(), ApiError> {
 }
 
 fn by_token(api: &Api, secret: &ClientSecret, origin: Origin) -> Result<(Caller, Arc<ApiToken>), ApiError> {
-    // The digest is looked up, not the secret: how long that takes says nothing of it. Its record id is empty, since the
-    // record is what is looked for.
-    let digest = api.store.digest(SecretKind::AccountApiToken, "", secret);
-    let known = api
-        .store
-        .callers()
-        .token(&digest)
-        .filter(|_| is_acceptable(api, secret));
-    let KnownToken {
-        token,
-        user,
-        accounts,
-    } = known.ok_or(ApiError::InvalidAccessToken)?;
+    // The digest is looked up, not the secret: how long that takes says nothing of it.
+    let digest = api.store.api_token_digest(secret);
+    let known = api.store.callers().token(&digest).filter(|_| is_acceptable(api, secret));
+    let KnownToken { token, user, accounts } = known.ok_or(ApiError::InvalidAccessToken)?;
     let now = api.world.now();
     if token.standing(now) != TokenStanding::Active {
         return Err(ApiError::InvalidAccessToken);
@@ -188,48 +171,23 @@ fn by_token(api: &Api, secret: &ClientSecret, origin: Origin) -> Result<(Caller,
     }
     api.store.note_use(token.id, now);
     let actor = match token.owner {
-        Owner::User(user) => Actor::UserToken { id: token.id, user },
-        Owner::Account(account) => Actor::AccountToken {
-            id: token.id,
-            account,
-        },
+        Owner::User(_) => Actor::UserToken { id: token.id },
+        Owner::Account(_) => Actor::AccountToken { id: token.id },
     };
-    let powers = Powers::Policies {
-        policies: Arc::clone(&token.policies),
-        user,
-        accounts,
-    };
-    Ok((
-        Caller {
-            actor,
-            powers,
-            origin,
-        },
-        token,
-    ))
+    let powers = Powers::Policies { policies: Arc::clone(&token.policies), user, accounts };
+    Ok((Caller { actor, powers, origin }, token))
 }
 
 fn by_key(api: &Api, email: &str, key: &ClientSecret, origin: Origin) -> Result<Caller, ApiError> {
     let known = api.store.callers().user_by_email(email);
     // Nobody's key takes as long to check as somebody's.
-    let id = known
-        .as_ref()
-        .map_or_else(|| "0".repeat(32), |known| known.user.id.to_string());
+    let id = known.as_ref().map_or_else(|| "0".repeat(32), |known| known.user.id.to_string());
     let digest = api.store.digest(SecretKind::GlobalKey, &id, key);
-    let stored = known
-        .as_ref()
-        .map_or(SecretDigest::from_stored([0; 32]), |known| known.key);
+    let stored = known.as_ref().map_or(SecretDigest::from_stored([0; 32]), |known| known.key);
     match known {
         Some(known) if digest == stored && is_acceptable(api, key) => {
-            let powers = Powers::Everything {
-                user: known.user.id,
-                accounts: known.accounts,
-            };
-            Ok(Caller {
-                actor: Actor::User { id: known.user.id },
-                powers,
-                origin,
-            })
+            let powers = Powers::Everything { user: known.user.id, accounts: known.accounts };
+            Ok(Caller { actor: Actor::User { id: known.user.id }, powers, origin })
         }
         _ => Err(ApiError::UnknownKey),
     }
@@ -241,15 +199,14 @@ fn is_acceptable(api: &Api, secret: &ClientSecret) -> bool {
 }
 
 fn count(api: &Api, notes: &Notes, caller: &Caller) -> Result<(), ApiError> {
-    let (credential, name) = match &caller.actor {
-        Actor::User { id } => (Credential::Key(*id), format!("user:{id}")),
-        Actor::UserToken { id, .. } => (Credential::ApiToken(*id), format!("user_token:{id}")),
-        Actor::AccountToken { id, .. } => (Credential::ApiToken(*id), format!("account_token:{id}")),
+    let credential = match &caller.actor {
+        Actor::User { id } => Credential::Key(*id),
+        Actor::UserToken { id } | Actor::AccountToken { id } => Credential::ApiToken(*id),
         Actor::System(reason) => {
             return Err(ApiError::Internal(format!("a request in the name of {reason:?}")));
         }
     };
-    notes.set_caller(name);
+    notes.set_caller(format!("{}:{}", caller.actor.kind(), caller.actor.id()));
     let Some(usage) = api.limits.count(credential, api.world.monotonic()) else {
         return Ok(());
     };
@@ -257,9 +214,7 @@ fn count(api: &Api, notes: &Notes, caller: &Caller) -> Result<(), ApiError> {
     if usage.within {
         Ok(())
     } else {
-        Err(ApiError::RateLimited {
-            retry_after_seconds: usage.reset_seconds,
-        })
+        Err(ApiError::RateLimited { retry_after_seconds: usage.reset_seconds })
     }
 }
 
@@ -268,18 +223,13 @@ fn count_failure(api: &Api, parts: &Parts, origin: Origin, error: ApiError) -> A
     let from = origin.client.or_else(|| peer(parts));
     let usage = from.and_then(|from| api.limits.count_failure(from, api.world.monotonic()));
     match usage {
-        Some(usage) if !usage.within => ApiError::RateLimited {
-            retry_after_seconds: usage.reset_seconds,
-        },
+        Some(usage) if !usage.within => ApiError::RateLimited { retry_after_seconds: usage.reset_seconds },
         _ => error,
     }
 }
 
 fn peer(parts: &Parts) -> Option<IpAddr> {
-    parts
-        .extensions
-        .get::<Peer>()
-        .map(|peer| peer.0.ip().to_canonical())
+    parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical())
 }
 
 /// The client's address: the peer's, unless the peer may speak for others. Then it is the right-most address in
@@ -349,12 +299,7 @@ mod tests {
 
     #[test]
     fn nothing_or_half_of_a_pair_is_no_credential() {
-        for pairs in [
-            &[][..],
-            &[EMAIL],
-            &[KEY],
-            &[("x-auth-user-service-key", "v1.0-x")],
-        ] {
+        for pairs in [&[][..], &[EMAIL], &[KEY], &[("x-auth-user-service-key", "v1.0-x")]] {
             assert_eq!(read(pairs), Err("NoCredentials".to_owned()));
         }
     }
@@ -370,24 +315,11 @@ mod tests {
             (("authorization", "abc"), "Authorization"),
             (("authorization", "Bearer \u{e9}"), "Authorization"),
         ] {
-            assert_eq!(
-                read(&[value]),
-                Err(format!("MalformedCredential({header})")),
-                "{value:?}"
-            );
+            assert_eq!(read(&[value]), Err(format!("MalformedCredential({header})")), "{value:?}");
         }
-        assert_eq!(
-            read(&[("x-auth-email", "user"), KEY]),
-            Err("MalformedCredential(Email)".to_owned())
-        );
-        assert_eq!(
-            read(&[EMAIL, ("x-auth-key", "a b")]),
-            Err("MalformedCredential(Key)".to_owned())
-        );
-        assert_eq!(
-            read(&[EMAIL, ("x-auth-key", "")]),
-            Err("MalformedCredential(Key)".to_owned())
-        );
+        assert_eq!(read(&[("x-auth-email", "user"), KEY]), Err("MalformedCredential(Email)".to_owned()));
+        assert_eq!(read(&[EMAIL, ("x-auth-key", "a b")]), Err("MalformedCredential(Key)".to_owned()));
+        assert_eq!(read(&[EMAIL, ("x-auth-key", "")]), Err("MalformedCredential(Key)".to_owned()));
         let long = "a".repeat(513);
         assert_eq!(
             read(&[("authorization", &format!("Bearer {long}"))]),
@@ -399,17 +331,11 @@ mod tests {
     fn two_headers_of_one_name_are_nobodys() {
         let twice = [("authorization", "Bearer abc"), ("authorization", "Bearer abc")];
         assert_eq!(read(&twice), Err("MalformedCredential(Authorization)".to_owned()));
-        assert_eq!(
-            read(&[EMAIL, EMAIL, KEY]),
-            Err("MalformedCredential(Email)".to_owned())
-        );
+        assert_eq!(read(&[EMAIL, EMAIL, KEY]), Err("MalformedCredential(Email)".to_owned()));
     }
 
     fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> Option<String> {
-        let pairs: Vec<_> = forwarded
-            .iter()
-            .map(|value| ("x-forwarded-for", *value))
-            .collect();
+        let pairs: Vec<_> = forwarded.iter().map(|value| ("x-forwarded-for", *value)).collect();
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
         resolve_client(peer.parse().unwrap(), &headers(&pairs), &trusted).map(|address| address.to_string())
     }
@@ -418,34 +344,13 @@ mod tests {
     fn only_a_listed_peer_speaks_for_a_client() {
         let some = |address: &str| Some(address.to_owned());
         assert_eq!(client("10.0.0.1", &["1.2.3.4"], &[]), some("10.0.0.1"));
-        assert_eq!(
-            client("10.0.0.1", &["1.2.3.4"], &["10.0.0.0/24"]),
-            some("1.2.3.4")
-        );
-        assert_eq!(
-            client("10.0.0.1", &["9.9.9.9, 1.2.3.4"], &["10.0.0.0/24"]),
-            some("1.2.3.4")
-        );
-        assert_eq!(
-            client("10.0.0.1", &["1.2.3.4, 10.0.0.2"], &["10.0.0.0/24"]),
-            some("1.2.3.4")
-        );
-        assert_eq!(
-            client("10.0.0.1", &["9.9.9.9", "1.2.3.4"], &["10.0.0.0/24"]),
-            some("1.2.3.4")
-        );
-        assert_eq!(
-            client("10.0.0.1", &["[2001:db8::1]:443"], &["10.0.0.0/24"]),
-            some("2001:db8::1")
-        );
-        assert_eq!(
-            client("10.0.0.1", &["::ffff:1.2.3.4"], &["10.0.0.0/24"]),
-            some("1.2.3.4")
-        );
-        assert_eq!(
-            client("10.0.0.1", &["1.2.3.4:5"], &["10.0.0.0/24"]),
-            some("1.2.3.4")
-        );
+        assert_eq!(client("10.0.0.1", &["1.2.3.4"], &["10.0.0.0/24"]), some("1.2.3.4"));
+        assert_eq!(client("10.0.0.1", &["9.9.9.9, 1.2.3.4"], &["10.0.0.0/24"]), some("1.2.3.4"));
+        assert_eq!(client("10.0.0.1", &["1.2.3.4, 10.0.0.2"], &["10.0.0.0/24"]), some("1.2.3.4"));
+        assert_eq!(client("10.0.0.1", &["9.9.9.9", "1.2.3.4"], &["10.0.0.0/24"]), some("1.2.3.4"));
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:443"], &["10.0.0.0/24"]), some("2001:db8::1"));
+        assert_eq!(client("10.0.0.1", &["::ffff:1.2.3.4"], &["10.0.0.0/24"]), some("1.2.3.4"));
+        assert_eq!(client("10.0.0.1", &["1.2.3.4:5"], &["10.0.0.0/24"]), some("1.2.3.4"));
         assert_eq!(client("10.0.0.1", &[], &["10.0.0.0/24"]), some("10.0.0.1"));
     }
 

@@ -1,4 +1,4 @@
-//! Refusals: one variant for each thing that can be wrong, matched without a wildcard, each with its code (contract, D16).
+//! Refusals: one variant for each thing that can be wrong, matched without a wildcard, each with its code (compatibility, D16).
 
 use std::net::IpAddr;
 
@@ -10,6 +10,9 @@ use hallpass_core::wire::codes::{self, Code};
 use hallpass_core::wire::envelope::{ChainedError, Envelope, ErrorObject, Source};
 
 use crate::store::error::{Refusal, StoreError, WriteError};
+
+/// How many errors a reply lists at most: a body can hold far more than anybody reads.
+const MOST_ERRORS: usize = 100;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,11 @@ pub enum ApiError {
     ApiTokenNotFound,
     #[error("Please wait and consider throttling your request speed")]
     RateLimited { retry_after_seconds: u64 },
-    #[error("The store is unavailable, please try again")]
+    #[error("{}", match .0 {
+        StoreError::Unavailable(_) => "The store is unavailable, and nothing was changed: please try again",
+        StoreError::UnknownOutcome(_) => "The store was lost while it wrote: look whether the change was made",
+        StoreError::Corrupt(_) => "Internal error",
+    })]
     Unavailable(StoreError),
     #[error("Internal error")]
     Internal(String),
@@ -65,13 +72,24 @@ pub enum CredentialHeader {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MayBeRepeated;
 
+/// Why a reply is our fault. The outermost layer logs it, once, beside the request's identifier.
+#[derive(Debug, Clone)]
+pub(super) struct Cause(pub(super) String);
+
 impl ApiError {
     /// One thing that is wrong with the request.
     pub(super) fn invalid(pointer: &str, message: impl Into<String>) -> Self {
-        Self::Invalid(vec![InvalidField {
-            pointer: pointer.to_owned(),
-            message: message.into(),
-        }])
+        Self::Invalid(vec![InvalidField { pointer: pointer.to_owned(), message: message.into() }])
+    }
+
+    /// Why it is our fault, for the log; the reply does not say.
+    fn cause(&self) -> Option<String> {
+        match self {
+            Self::Unavailable(cause) => Some(cause.to_string()),
+            Self::Internal(cause) => Some(cause.clone()),
+            Self::SafeToRepeat(error) => error.cause(),
+            _ => None,
+        }
     }
 
     pub(super) fn safe_to_repeat(self) -> Self {
@@ -111,14 +129,8 @@ impl ApiError {
             error_chain: Vec::new(),
         };
         let chained = |code, message: &str| {
-            let chain = vec![ChainedError {
-                code,
-                message: message.to_owned(),
-            }];
-            vec![ErrorObject {
-                error_chain: chain,
-                ..object(self.to_string(), None)
-            }]
+            let chain = vec![ChainedError { code, message: message.to_owned() }];
+            vec![ErrorObject { error_chain: chain, ..object(self.to_string(), None) }]
         };
         match self {
             Self::Invalid(fields) => {
@@ -128,13 +140,12 @@ impl ApiError {
                         Some(field.pointer.clone()),
                     )
                 };
-                fields.iter().map(of_field).collect()
+                fields.iter().take(MOST_ERRORS).map(of_field).collect()
             }
             Self::BodyTooLarge => vec![object(format!("access.api.error.invalid_request: {self}"), None)],
-            Self::MalformedCredential(CredentialHeader::Authorization) => chained(
-                codes::MALFORMED_AUTHORIZATION,
-                "Invalid format for Authorization header",
-            ),
+            Self::MalformedCredential(CredentialHeader::Authorization) => {
+                chained(codes::MALFORMED_AUTHORIZATION, "Invalid format for Authorization header")
+            }
             Self::MalformedCredential(CredentialHeader::Email) => {
                 chained(codes::MALFORMED_EMAIL, "Invalid format for X-Auth-Email header")
             }
@@ -144,6 +155,7 @@ impl ApiError {
             Self::NoRoute(_) => {
                 let second = ErrorObject {
                     code: codes::NO_ROUTE_FOR_URI,
+                    documentation_url: Some(codes::documentation_url(codes::NO_ROUTE_FOR_URI)),
                     ..object("No route for that URI".to_owned(), None)
                 };
                 vec![object(self.to_string(), None), second]
@@ -167,18 +179,13 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// Here, and only here, a failure of ours is logged: with its cause, which the reply does not show.
     fn into_response(self) -> Response {
-        match &self {
-            Self::Unavailable(cause) => tracing::error!(%cause, "the store failed"),
-            Self::Internal(cause) => tracing::error!(%cause, "internal error"),
-            _ => {}
-        }
         let mut response = json(self.code().status(), &Envelope::<()>::failure(self.objects()));
+        if let Some(cause) = self.cause() {
+            response.extensions_mut().insert(Cause(cause));
+        }
         if let Self::RateLimited { retry_after_seconds } = &self {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
         }
         if let Self::SafeToRepeat(_) = &self {
             response.extensions_mut().insert(MayBeRepeated);
@@ -229,6 +236,7 @@ impl ApiError {
                 };
                 Self::invalid(pointer, rule.to_string())
             }
+            WriteError::Refused(refusal @ Refusal::Quota(_)) => Self::invalid("", refusal.to_string()),
             // Identifiers are drawn from 122 bits or more, and a roll that lost a race is tried again: neither is the caller's fault.
             WriteError::Refused(refusal @ (Refusal::Conflict | Refusal::Changed)) => {
                 Self::Unavailable(StoreError::Unavailable(refusal.to_string()))

@@ -23,7 +23,7 @@ const MOST_BYTES: usize = 1 << 20;
 const MOST_DRAINED: usize = 16 << 20;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
-/// The default and the greatest size of a page (contract, D7).
+/// The default and the greatest size of a page (compatibility, D7).
 const PER_PAGE: u64 = 1000;
 
 /// The identifiers in a path, as text.
@@ -49,13 +49,8 @@ impl<S: Send + Sync> FromRequestParts<S> for At {
 impl At {
     /// The identifier with this name in the route.
     pub(super) fn id<T: FromStr>(&self, name: &str) -> Result<T, ApiError> {
-        let text = self
-            .ids
-            .iter()
-            .find(|(key, _)| key == name)
-            .map_or("", |(_, value)| value);
-        text.parse()
-            .map_err(|_| ApiError::MalformedPathId(self.path.clone()))
+        let text = self.ids.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value);
+        text.parse().map_err(|_| ApiError::MalformedPathId(self.path.clone()))
     }
 
     /// Whether the route has an identifier with this name.
@@ -68,10 +63,7 @@ impl At {
         if self.names("zone_id") {
             let zone: ZoneId = self.id("zone_id")?;
             let known = api.store.callers().zone(zone).ok_or(ApiError::NotAllowed)?;
-            Ok(Scope::Zone {
-                zone,
-                account: known.account_id,
-            })
+            Ok(Scope::Zone { zone, account: known.account_id })
         } else {
             Ok(Scope::Account(self.id::<AccountId>("account_id")?))
         }
@@ -101,17 +93,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 impl Query {
     /// A parameter that may come once at most; an empty one was not given.
     pub(super) fn get(&self, name: &str) -> Result<Option<&str>, ApiError> {
-        let mut values = self
-            .0
-            .iter()
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str());
+        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (value, None) => Ok(value.filter(|value| !value.is_empty())),
-            (_, Some(_)) => Err(ApiError::invalid(
-                &format!("/{name}"),
-                format!("{name} is given twice"),
-            )),
+            (_, Some(_)) => Err(ApiError::invalid(&format!("/{name}"), format!("{name} is given twice"))),
         }
     }
 
@@ -120,10 +105,9 @@ impl Query {
         let number = |name: &str| match self.get(name)?.map(str::parse::<u64>) {
             None | Some(Ok(0)) => Ok(None),
             Some(Ok(number)) => Ok(Some(number)),
-            Some(Err(_)) => Err(ApiError::invalid(
-                &format!("/{name}"),
-                format!("{name} must be a whole number"),
-            )),
+            Some(Err(_)) => {
+                Err(ApiError::invalid(&format!("/{name}"), format!("{name} must be a whole number")))
+            }
         };
         Ok(Paging {
             page: number("page")?.unwrap_or(1),
@@ -139,16 +123,10 @@ impl Query {
         let Some(given) = self.get(name)? else {
             return Ok(default);
         };
-        let known = words
-            .iter()
-            .find(|(word, _)| *word == given)
-            .map(|(_, value)| *value);
+        let known = words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value);
         known.ok_or_else(|| {
             let list: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            ApiError::invalid(
-                &format!("/{name}"),
-                format!("{name} must be one of: {}", list.join(", ")),
-            )
+            ApiError::invalid(&format!("/{name}"), format!("{name} must be one of: {}", list.join(", ")))
         })
     }
 }
@@ -166,7 +144,7 @@ impl<S: Send + Sync> FromRequest<S> for Unread {
 }
 
 impl Unread {
-    /// Reads the body as JSON, whatever its content type says (contract, D17). An empty one is `null`.
+    /// Reads the body as JSON, whatever its content type says (compatibility, D17). An empty one is `null`.
     pub(super) async fn json(self) -> Result<Value, ApiError> {
         let bytes = read_limited(self.0).await?;
         body::parse(&bytes).map_err(|error| vec![error].into())
@@ -191,19 +169,13 @@ async fn read_limited(body: Body) -> Result<Bytes, ApiError> {
                 Err(_) => return Err(ApiError::invalid("", "the body ended early")),
             }
         }
-        if too_large {
-            Err(ApiError::BodyTooLarge)
-        } else {
-            Ok(Bytes::from(bytes))
-        }
+        if too_large { Err(ApiError::BodyTooLarge) } else { Ok(Bytes::from(bytes)) }
     };
     let late = || ApiError::invalid("", "the body took longer than 30 seconds to arrive");
-    tokio::time::timeout(BODY_TIME, read)
-        .await
-        .unwrap_or_else(|_| Err(late()))
+    tokio::time::timeout(BODY_TIME, read).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Whether a client says that it sends this request again (`X-Stainless-Retry-Count`; contract, D15).
+/// Whether a client says that it sends this request again (`X-Stainless-Retry-Count`; compatibility, D15).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent(pub(super) Attempt);
 
@@ -215,10 +187,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Sent {
             .headers
             .get("x-stainless-retry-count")
             .and_then(|count| count.to_str().ok()?.parse::<u32>().ok());
-        Ok(Self(if count.unwrap_or(0) == 0 {
-            Attempt::First
-        } else {
-            Attempt::Retry
-        }))
+        Ok(Self(if count.unwrap_or(0) == 0 { Attempt::First } else { Attempt::Retry }))
     }
 }

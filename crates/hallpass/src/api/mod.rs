@@ -29,7 +29,7 @@ use crate::store::{Page, Paging, Purpose, Store};
 use crate::world::World;
 pub use auth::Peer;
 pub use error::ApiError;
-use error::{MayBeRepeated, json};
+use error::{Cause, MayBeRepeated, json};
 use notes::Notes;
 use rate_limit::{RateLimits, Usage};
 
@@ -47,6 +47,8 @@ pub struct Api {
     pub purpose: Purpose,
     /// Rate limits.
     pub limits: Arc<RateLimits>,
+    /// The most service tokens that an account may have; any number, if absent.
+    pub service_token_quota: Option<u32>,
     /// Peers that may speak for a client.
     pub trusted_peers: Arc<[IpNet]>,
 }
@@ -65,11 +67,7 @@ pub struct Route {
 pub fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     let mut add = |method: Method, path: String, handler: MethodRouter<Api>| {
-        routes.push(Route {
-            method,
-            path,
-            handler,
-        });
+        routes.push(Route { method, path, handler });
     };
 
     add(Method::GET, "/healthz".to_owned(), get(health::healthz));
@@ -83,16 +81,8 @@ pub fn routes() -> Vec<Route> {
         add(Method::GET, token.clone(), get(service_tokens::get));
         add(Method::PUT, token.clone(), put(service_tokens::update));
         add(Method::DELETE, token.clone(), delete(service_tokens::delete));
-        add(
-            Method::POST,
-            format!("{token}/refresh"),
-            post(service_tokens::refresh),
-        );
-        add(
-            Method::POST,
-            format!("{token}/rotate"),
-            post(service_tokens::rotate),
-        );
+        add(Method::POST, format!("{token}/refresh"), post(service_tokens::refresh));
+        add(Method::POST, format!("{token}/rotate"), post(service_tokens::rotate));
     }
 
     for owner in ["accounts/{account_id}", "user"] {
@@ -101,38 +91,18 @@ pub fn routes() -> Vec<Route> {
         add(Method::GET, tokens.clone(), get(api_tokens::list));
         add(Method::POST, tokens.clone(), post(api_tokens::create));
         add(Method::GET, format!("{tokens}/verify"), get(api_tokens::verify));
-        add(
-            Method::GET,
-            format!("{tokens}/permission_groups"),
-            get(api_tokens::permission_groups),
-        );
+        add(Method::GET, format!("{tokens}/permission_groups"), get(api_tokens::permission_groups));
         add(Method::GET, token.clone(), get(api_tokens::get));
         add(Method::PUT, token.clone(), put(api_tokens::update));
         add(Method::DELETE, token.clone(), delete(api_tokens::delete));
         add(Method::PUT, format!("{token}/value"), put(api_tokens::roll));
     }
 
-    add(
-        Method::GET,
-        format!("{BASE}/accounts"),
-        get(accounts::list_accounts),
-    );
-    add(
-        Method::GET,
-        format!("{BASE}/accounts/{{account_id}}"),
-        get(accounts::get_account),
-    );
+    add(Method::GET, format!("{BASE}/accounts"), get(accounts::list_accounts));
+    add(Method::GET, format!("{BASE}/accounts/{{account_id}}"), get(accounts::get_account));
     add(Method::GET, format!("{BASE}/zones"), get(accounts::list_zones));
-    add(
-        Method::GET,
-        format!("{BASE}/zones/{{zone_id}}"),
-        get(accounts::get_zone),
-    );
-    add(
-        Method::GET,
-        format!("{BASE}/memberships"),
-        get(accounts::list_memberships),
-    );
+    add(Method::GET, format!("{BASE}/zones/{{zone_id}}"), get(accounts::get_zone));
+    add(Method::GET, format!("{BASE}/memberships"), get(accounts::list_memberships));
     add(Method::GET, format!("{BASE}/user"), get(accounts::get_user));
     routes
 }
@@ -161,10 +131,7 @@ pub(crate) async fn envelope(State(world): State<World>, mut request: Request, n
     let began = world.monotonic();
     let notes = Notes::new(world.request_id());
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     request.extensions_mut().insert(notes.clone());
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
@@ -177,6 +144,9 @@ pub(crate) async fn envelope(State(world): State<World>, mut request: Request, n
     }
     let route = route.as_deref().unwrap_or("-");
     set_headers(response.headers_mut(), &notes);
+    if let Some(Cause(cause)) = response.extensions().get() {
+        tracing::error!(request.id = %notes.request_id, cause, "a request failed, and the fault is ours");
+    }
     let took = world.monotonic().saturating_sub(began);
     tracing::info!(
         request.id = %notes.request_id,
@@ -193,7 +163,7 @@ pub(crate) async fn envelope(State(world): State<World>, mut request: Request, n
 /// Tells the SDKs whether to send a request again.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// Whether sending this again could cost a live secret, or make a second object (contract, D15). An update of a service token
+/// Whether sending this again could cost a live secret, or make a second object (compatibility, D15). An update of a service token
 /// can only rotate if its body says so; its handler marks the replies to those that do not.
 pub(crate) fn must_not_be_repeated(method: &Method, route: &str) -> bool {
     match *method {
@@ -207,17 +177,8 @@ fn set_headers(headers: &mut HeaderMap, notes: &Notes) {
     if let Ok(id) = HeaderValue::from_str(&notes.request_id.to_string()) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    headers.insert(
-        HeaderName::from_static("cache-control"),
-        HeaderValue::from_static("no-store"),
-    );
-    if let Some(Usage {
-        limit,
-        remaining,
-        reset_seconds,
-        ..
-    }) = notes.usage()
-    {
+    headers.insert(HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store"));
+    if let Some(Usage { limit, remaining, reset_seconds, .. }) = notes.usage() {
         let state = format!("\"default\";r={remaining};t={reset_seconds}");
         let policy = format!("\"default\";q={limit};w={}", rate_limit::window_seconds());
         for (name, value) in [("ratelimit", state), ("ratelimit-policy", policy)] {
@@ -228,7 +189,7 @@ fn set_headers(headers: &mut HeaderMap, notes: &Notes) {
     }
 }
 
-fn ok<T: Serialize>(result: T) -> Response {
+pub(crate) fn ok<T: Serialize>(result: T) -> Response {
     json(StatusCode::OK.as_u16(), &Envelope::of(result))
 }
 
@@ -239,18 +200,7 @@ fn created<T: Serialize>(result: T) -> Response {
 fn page<T, S: Serialize>(page: Page<T>, paging: Paging, show: impl Fn(T) -> S) -> Response {
     let shown: Vec<S> = page.items.into_iter().map(show).collect();
     let info = ResultInfo::new(paging.page, paging.per_page, shown.len() as u64, page.total);
-    json(
-        StatusCode::OK.as_u16(),
-        &Envelope {
-            result_info: Some(info),
-            ..Envelope::of(shown)
-        },
-    )
-}
-
-/// A success of a route that is not the API's own.
-pub(crate) fn reply<T: Serialize>(result: T) -> Response {
-    ok(result)
+    json(StatusCode::OK.as_u16(), &Envelope { result_info: Some(info), ..Envelope::of(shown) })
 }
 
 #[cfg(test)]
@@ -266,10 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_answered_in_the_envelope_and_says_nothing() {
-        let router = in_envelope(
-            Router::new().route("/x/{service_token_id}", put(panics)),
-            World::machine(),
-        );
+        let router = in_envelope(Router::new().route("/x/{service_token_id}", put(panics)), World::machine());
         let request = Request::put("/x/1").body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);

@@ -17,23 +17,13 @@ pub(super) struct Notes {
 
 impl Notes {
     pub(super) fn new(request_id: RequestId) -> Self {
-        Self {
-            request_id,
-            caller: Arc::default(),
-            usage: Arc::default(),
-        }
+        Self { request_id, caller: Arc::default(), usage: Arc::default() }
     }
 
     /// The notes on this request. Every route lies within the layer that makes them.
-    #[expect(
-        clippy::expect_used,
-        reason = "a route outside the layer would be a mistake in the route table"
-    )]
+    #[expect(clippy::expect_used, reason = "a route outside the layer would be a mistake in the route table")]
     pub(super) fn of(parts: &Parts) -> &Self {
-        parts
-            .extensions
-            .get()
-            .expect("every route lies within the envelope layer")
+        parts.extensions.get().expect("every route lies within the envelope layer")
     }
 
     pub(super) fn set_caller(&self, name: String) {

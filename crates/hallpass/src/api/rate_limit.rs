@@ -1,4 +1,4 @@
-//! Rate limits (contract, D19): so many requests for each verified credential, so many failed attempts for each client address,
+//! Rate limits (compatibility, D19): so many requests for each verified credential, so many failed attempts for each client address,
 //! in fixed windows. Failures never lock anybody out: a client that has used up its failures is still let in with a good
 //! credential, only its next failure is told to wait.
 
@@ -12,6 +12,8 @@ use hallpass_core::id::{ApiTokenId, UserId};
 
 /// How long a window lasts.
 const WINDOW: Duration = Duration::from_mins(5);
+/// How often ended windows are looked for, where there is no room for a new one.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The most windows that are kept: whoever comes beyond them shares one.
 const MOST_WINDOWS: usize = 16_384;
 
@@ -48,11 +50,7 @@ pub struct Usage {
 impl RateLimits {
     /// So many requests per five minutes, or no limit.
     pub fn new(limit: Option<u32>) -> Self {
-        Self {
-            limit,
-            credentials: Windows::default(),
-            failures: Windows::default(),
-        }
+        Self { limit, credentials: Windows::default(), failures: Windows::default() }
     }
 
     /// Counts a request of a verified credential.
@@ -84,7 +82,14 @@ fn network(address: IpAddr) -> IpAddr {
 /// Windows by key, in bounded memory.
 #[derive(Debug)]
 struct Windows<K> {
-    open: Mutex<HashMap<Option<K>, Window>>,
+    open: Mutex<Open<K>>,
+}
+
+#[derive(Debug)]
+struct Open<K> {
+    windows: HashMap<Option<K>, Window>,
+    /// When those that had ended were last thrown out.
+    swept: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,9 +100,7 @@ struct Window {
 
 impl<K> Default for Windows<K> {
     fn default() -> Self {
-        Self {
-            open: Mutex::default(),
-        }
+        Self { open: Mutex::new(Open { windows: HashMap::new(), swept: Duration::ZERO }) }
     }
 }
 
@@ -105,13 +108,14 @@ impl<K: Copy + Eq + Hash> Windows<K> {
     fn count(&self, key: K, limit: u32, now: Duration) -> Usage {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = |window: &Window| now.saturating_sub(window.began) >= WINDOW;
-        if open.len() >= MOST_WINDOWS && !open.contains_key(&Some(key)) {
-            open.retain(|_, window| !ended(window));
+        let is_full =
+            |open: &Open<K>| open.windows.len() >= MOST_WINDOWS && !open.windows.contains_key(&Some(key));
+        if is_full(&open) && now.saturating_sub(open.swept) >= SWEEP_EVERY {
+            open.windows.retain(|_, window| !ended(window));
+            open.swept = now;
         }
-        let crowded = open.len() >= MOST_WINDOWS && !open.contains_key(&Some(key));
-        let window = open
-            .entry((!crowded).then_some(key))
-            .or_insert(Window { began: now, used: 0 });
+        let own = (!is_full(&open)).then_some(key);
+        let window = open.windows.entry(own).or_insert(Window { began: now, used: 0 });
         if ended(window) {
             *window = Window { began: now, used: 0 };
         }
@@ -141,17 +145,9 @@ mod tests {
     #[test]
     fn the_request_past_the_limit_waits_for_the_end_of_the_window() {
         let limits = RateLimits::new(Some(2));
-        let within: Vec<_> = (0..3)
-            .map(|n| limits.count(token(1), at(10 + n)).unwrap())
-            .collect();
-        assert_eq!(
-            within.iter().map(|usage| usage.within).collect::<Vec<_>>(),
-            [true, true, false]
-        );
-        assert_eq!(
-            within.iter().map(|usage| usage.remaining).collect::<Vec<_>>(),
-            [1, 0, 0]
-        );
+        let within: Vec<_> = (0..3).map(|n| limits.count(token(1), at(10 + n)).unwrap()).collect();
+        assert_eq!(within.iter().map(|usage| usage.within).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(within.iter().map(|usage| usage.remaining).collect::<Vec<_>>(), [1, 0, 0]);
         assert_eq!(within[2].reset_seconds, 298);
         assert!(limits.count(token(2), at(13)).unwrap().within);
         assert!(!limits.count(token(1), at(309)).unwrap().within);
@@ -166,12 +162,7 @@ mod tests {
     #[test]
     fn addresses_are_counted_by_network() {
         let limits = RateLimits::new(Some(1));
-        let fail = |address: &str| {
-            limits
-                .count_failure(address.parse().unwrap(), at(0))
-                .unwrap()
-                .within
-        };
+        let fail = |address: &str| limits.count_failure(address.parse().unwrap(), at(0)).unwrap().within;
         assert!(fail("2001:db8::1") && !fail("2001:db8::2") && fail("2001:db8:0:1::1"));
         assert!(fail("10.0.0.1") && !fail("::ffff:10.0.0.1") && fail("10.0.0.2"));
     }
@@ -179,21 +170,11 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_those_beyond_the_bound_share() {
         let limits = RateLimits::new(Some(3));
-        for n in 0..MOST_WINDOWS as u32 + 10 {
+        for n in 0..u32::try_from(MOST_WINDOWS).unwrap() + 10 {
             limits.count_failure(IpAddr::V4(n.into()), at(0));
         }
-        assert!(limits.failures.open.lock().unwrap().len() <= MOST_WINDOWS + 1);
-        assert!(
-            !limits
-                .count_failure("250.0.0.1".parse().unwrap(), at(1))
-                .unwrap()
-                .within
-        );
-        assert!(
-            limits
-                .count_failure("250.0.0.1".parse().unwrap(), at(300))
-                .unwrap()
-                .within
-        );
+        assert!(limits.failures.open.lock().unwrap().windows.len() <= MOST_WINDOWS + 1);
+        assert!(!limits.count_failure("250.0.0.1".parse().unwrap(), at(1)).unwrap().within);
+        assert!(limits.count_failure("250.0.0.1".parse().unwrap(), at(300)).unwrap().within);
     }
 }

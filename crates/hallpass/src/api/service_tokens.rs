@@ -1,4 +1,4 @@
-//! The door to service tokens (contract, section 1). Each handler: permission, body, one call of the store, reply.
+//! The door to service tokens. Each handler: permission, body, one call of the store, reply.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -63,7 +63,7 @@ pub(super) async fn create(
     let changed = api
         .store
         .service_tokens()
-        .create(&grant, token, digest, now)
+        .create(&grant, token, digest, api.service_token_quota, now)
         .await
         .map_err(failed)?;
     Ok(created(show(&changed.stored, Some(&secret))))
@@ -78,19 +78,13 @@ pub(super) async fn update(
     let id: ServiceTokenId = at.id("service_token_id")?;
     let grant = caller.grant(WRITE, at.scope(&api)?)?;
     let edit = wire::read_update(&body.json().await?)?;
-    let may_rotate = edit.secret_version.is_some();
-    let (secret, digest) = fresh_secret(&api, id);
+    let fresh = edit.secret_version.map(|_| fresh_secret(&api, id));
+    let (secret, digest) = fresh.unzip();
     let change = TokenChange::Edit(edit);
-    let changed = api
-        .store
-        .service_tokens()
-        .change(&grant, id, change, Some(digest), api.world.now())
-        .await;
+    let changed = api.store.service_tokens().change(&grant, id, change, digest, api.world.now()).await;
     let changed = changed.map_err(failed);
-    Ok(ok(show_changed(
-        &changed.map_err(|error| if may_rotate { error } else { error.safe_to_repeat() })?,
-        &secret,
-    )))
+    let changed = if secret.is_none() { changed.map_err(ApiError::safe_to_repeat) } else { changed };
+    Ok(ok(show_changed(&changed?, secret.as_ref())))
 }
 
 pub(super) async fn refresh(
@@ -102,11 +96,8 @@ pub(super) async fn refresh(
     let id: ServiceTokenId = at.id("service_token_id")?;
     let grant = caller.grant(WRITE, at.scope(&api)?)?;
     body.json().await?;
-    let changed = api
-        .store
-        .service_tokens()
-        .change(&grant, id, TokenChange::Refresh, None, api.world.now())
-        .await;
+    let changed =
+        api.store.service_tokens().change(&grant, id, TokenChange::Refresh, None, api.world.now()).await;
     Ok(ok(show(&changed.map_err(failed)?.stored, None)))
 }
 
@@ -121,16 +112,9 @@ pub(super) async fn rotate(
     let grant = caller.grant(WRITE, at.scope(&api)?)?;
     let previous_until = wire::read_rotate(&body.json().await?)?;
     let (secret, digest) = fresh_secret(&api, id);
-    let change = TokenChange::Rotate {
-        previous_until,
-        attempt,
-    };
-    let changed = api
-        .store
-        .service_tokens()
-        .change(&grant, id, change, Some(digest), api.world.now())
-        .await;
-    Ok(ok(show_changed(&changed.map_err(failed)?, &secret)))
+    let change = TokenChange::Rotate { previous_until, attempt };
+    let changed = api.store.service_tokens().change(&grant, id, change, Some(digest), api.world.now()).await;
+    Ok(ok(show_changed(&changed.map_err(failed)?, Some(&secret))))
 }
 
 pub(super) async fn delete(
@@ -140,20 +124,14 @@ pub(super) async fn delete(
 ) -> Result<Response, ApiError> {
     let id: ServiceTokenId = at.id("service_token_id")?;
     let grant = caller.grant(WRITE, at.scope(&api)?)?;
-    let deleted = api
-        .store
-        .service_tokens()
-        .delete(&grant, id, api.world.now())
-        .await;
+    let deleted = api.store.service_tokens().delete(&grant, id, api.world.now()).await;
     Ok(ok(show(&deleted.map_err(failed)?.stored, None)))
 }
 
 /// A secret that a change may need, and what is stored of it.
 fn fresh_secret(api: &Api, id: ServiceTokenId) -> (ClientSecret, SecretDigest) {
     let secret = api.world.mint(SecretKind::ServiceToken);
-    let digest = api
-        .store
-        .digest(SecretKind::ServiceToken, &id.to_string(), &secret);
+    let digest = api.store.digest(SecretKind::ServiceToken, &id.to_string(), &secret);
     (secret, digest)
 }
 
@@ -162,11 +140,8 @@ fn show(stored: &StoredServiceToken, secret: Option<&ClientSecret>) -> wire::Ser
 }
 
 /// Shows the secret only if the change made it the token's.
-fn show_changed(changed: &Changed, secret: &ClientSecret) -> wire::ServiceToken {
-    show(
-        &changed.stored,
-        (changed.secret != SecretChange::Keep).then_some(secret),
-    )
+fn show_changed(changed: &Changed, secret: Option<&ClientSecret>) -> wire::ServiceToken {
+    show(&changed.stored, secret.filter(|_| changed.secret != SecretChange::Keep))
 }
 
 fn failed(error: WriteError) -> ApiError {

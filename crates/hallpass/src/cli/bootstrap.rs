@@ -77,11 +77,7 @@ pub(super) async fn run(args: Bootstrap) -> Result<(), Failure> {
     let text = if args.json {
         serde_json::to_string(&first).context("cannot write JSON")?
     } else {
-        format!(
-            "{}\nStart the server with:\n\n  hallpass serve {}",
-            describe(&first),
-            args.store.describe()
-        )
+        format!("{}\nStart the server with:\n\n  hallpass serve {}", describe(&first), args.store.describe())
     };
     output::say(&text).context("cannot write to standard output")?;
     store.close().await;
@@ -91,27 +87,10 @@ pub(super) async fn run(args: Bootstrap) -> Result<(), Failure> {
 /// Makes the first objects of an empty store.
 pub(super) async fn make(store: &Store, world: &World, names: Names) -> Result<First, Failure> {
     let now = world.now();
-    let account = Account {
-        id: world.account_id(),
-        name: names.account_name,
-        created_at: now,
-    };
-    let zone = Zone {
-        id: world.zone_id(),
-        account_id: account.id,
-        name: names.zone,
-        created_at: now,
-    };
-    let user = User {
-        id: world.user_id(),
-        email: names.email,
-        created_at: now,
-    };
-    let membership = Membership {
-        id: world.membership_id(),
-        user_id: user.id,
-        account_id: account.id,
-    };
+    let account = Account { id: world.account_id(), name: names.account_name, created_at: now };
+    let zone = Zone { id: world.zone_id(), account_id: account.id, name: names.zone, created_at: now };
+    let user = User { id: world.user_id(), email: names.email, created_at: now };
+    let membership = Membership { id: world.membership_id(), user_id: user.id, account_id: account.id };
     let key = world.mint(SecretKind::GlobalKey);
     let secret = world.mint(SecretKind::AccountApiToken);
     let token = ApiToken {
@@ -133,11 +112,7 @@ pub(super) async fn make(store: &Store, world: &World, names: Names) -> Result<F
         api_key: key.reveal().to_owned(),
         api_token: secret.reveal().to_owned(),
     };
-    let grant = Grant::system(
-        SystemReason::Bootstrap,
-        Scope::Account(account.id),
-        world.request_id(),
-    );
+    let grant = Grant::system(SystemReason::Bootstrap, Scope::Account(account.id), world.request_id());
     let founding = Founding {
         accounts: vec![account],
         zones: vec![zone],
@@ -153,9 +128,7 @@ pub(super) async fn make(store: &Store, world: &World, names: Names) -> Result<F
             "this store has been bootstrapped already, and its credentials are shown only once. \
              To add API tokens, call POST /client/v4/accounts/{account_id}/tokens with one that holds \"Account API Tokens Write\", or with the user's e-mail address and key",
         )),
-        Err(error) => Err(anyhow::Error::from(error)
-            .context("cannot write to the store")
-            .into()),
+        Err(error) => Err(anyhow::Error::from(error).context("cannot write to the store").into()),
     }
 }
 
@@ -166,12 +139,7 @@ fn everything(account: &Account, world: &World) -> Policy {
     Policy {
         id: world.token_policy_id(),
         effect: Effect::Allow,
-        groups: groups
-            .map(|group| GroupReference {
-                id: group.id,
-                meta: None,
-            })
-            .collect(),
+        groups: groups.map(|group| GroupReference { id: group.id, meta: None }).collect(),
         reach: vec![Resource::Account(Which::One(account.id))],
         resources: [(account_key(account.id), "*".into())].into_iter().collect(),
     }

@@ -35,11 +35,7 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
         output::say(EXAMPLE.trim_end()).context("cannot write to standard output")?;
         return Ok(());
     }
-    let reach = if args.allow_remote {
-        Reach::Remote
-    } else {
-        Reach::Loopback
-    };
+    let reach = if args.allow_remote { Reach::Remote } else { Reach::Loopback };
     if !may_listen(args.listen, reach) {
         let message = format!(
             "the emulator's credentials are published, so it listens on loopback only; to listen on {} all the same, say --allow-remote",

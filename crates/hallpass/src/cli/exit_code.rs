@@ -45,19 +45,13 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            error: anyhow::Error::msg(message.into()),
-        }
+        Self { exit, error: anyhow::Error::msg(message.into()) }
     }
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self {
-            exit: Exit::Failed,
-            error,
-        }
+        Self { exit: Exit::Failed, error }
     }
 }
 
@@ -67,18 +61,12 @@ impl From<OpenError> for Failure {
             OpenError::WrongKey | OpenError::Emulator | OpenError::NotEmulator => Exit::DoesNotFit,
             OpenError::Database(_) | OpenError::Store(_) | OpenError::Io(..) => Exit::Failed,
         };
-        Self {
-            exit,
-            error: error.into(),
-        }
+        Self { exit, error: error.into() }
     }
 }
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
-        Self {
-            exit: Exit::DoesNotFit,
-            error: error.into(),
-        }
+        Self { exit: Exit::DoesNotFit, error: error.into() }
     }
 }

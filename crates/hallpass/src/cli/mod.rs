@@ -7,12 +7,13 @@ mod output;
 mod serve;
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use hallpass_core::api_token::WrittenNetwork;
 use ipnet::IpNet;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -26,12 +27,7 @@ pub use exit_code::{Exit, Failure};
 
 /// Self-hosted, Cloudflare-compatible Access service tokens.
 #[derive(Debug, Parser)]
-#[command(
-    name = "hallpass",
-    version,
-    propagate_version = true,
-    arg_required_else_help = true
-)]
+#[command(name = "hallpass", version, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -114,10 +110,7 @@ fn parse_rate_limit(text: &str) -> Result<RateLimit, String> {
 }
 
 fn parse_peer(text: &str) -> Result<IpNet, String> {
-    let network = text
-        .parse::<IpNet>()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let network = WrittenNetwork::parse(text).map(|written| written.network());
     match network {
         Some(network) if network.prefix_len() == 0 => {
             Err("everybody may not speak for a client: name the proxies".to_owned())
@@ -164,10 +157,7 @@ impl StoreArgs {
     async fn open(&self, world: &World) -> Result<Store, Failure> {
         let (location, key) = match &self.database {
             Some(url) => {
-                let file = self
-                    .server_key_file
-                    .as_deref()
-                    .unwrap_or_else(|| Path::new("server.key"));
+                let file = self.server_key_file.as_deref().unwrap_or_else(|| Path::new("server.key"));
                 (Location::Postgres(url.clone()), ServerKey::read(file)?)
             }
             None => (Location::Directory(self.data.clone()), self.embedded_key(world)?),
@@ -182,8 +172,10 @@ impl StoreArgs {
             return Ok(ServerKey::read(file)?);
         }
         let file = store::key_file(&self.data);
+        // Looked at before the key: another process may be making both, the key first.
+        let has_store = store::exists(&self.data);
         match ServerKey::read(&file) {
-            Err(KeyError::Missing(_)) if store::exists(&self.data) => Err(Failure::new(
+            Err(KeyError::Missing(_)) if has_store => Err(Failure::new(
                 Exit::DoesNotFit,
                 format!(
                     "{} is gone, and the store in {} cannot be used without it: restore it from a backup",
@@ -204,23 +196,17 @@ impl StoreArgs {
         match (&self.database, &self.server_key_file) {
             (Some(_), Some(file)) => format!("--database … --server-key-file {}", file.display()),
             (Some(_), None) => "--database …".to_owned(),
-            (None, Some(file)) => format!(
-                "--data {} --server-key-file {}",
-                self.data.display(),
-                file.display()
-            ),
+            (None, Some(file)) => {
+                format!("--data {} --server-key-file {}", self.data.display(), file.display())
+            }
             (None, None) => format!("--data {}", self.data.display()),
         }
     }
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))?;
-    let address = listener
-        .local_addr()
-        .context("cannot tell the listener's address")?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr().context("cannot tell the listener's address")?;
     Ok((listener, address))
 }
 

@@ -23,16 +23,14 @@ pub(super) struct Serve {
     #[command(flatten)]
     store: StoreArgs,
     /// Address to listen on; port 0 picks a free one
-    #[arg(
-        long,
-        env = "HALLPASS_LISTEN",
-        default_value = "127.0.0.1:8484",
-        value_name = "ADDR"
-    )]
+    #[arg(long, env = "HALLPASS_LISTEN", default_value = "127.0.0.1:8484", value_name = "ADDR")]
     listen: SocketAddr,
     /// Listen beyond loopback although credentials then cross the network in the clear
     #[arg(long)]
     insecure_http: bool,
+    /// The most service tokens that an account may have; any number unless this is given
+    #[arg(long, env = "HALLPASS_SERVICE_TOKEN_QUOTA", value_name = "N")]
+    service_token_quota: Option<u32>,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -54,9 +52,8 @@ pub(super) async fn run(args: Serve) -> Result<(), Failure> {
         store: store.clone(),
         world,
         purpose: Purpose::Service,
-        limits: Arc::new(RateLimits::new(
-            args.limits.rate_limit.unwrap_or(RATE_LIMIT).number(),
-        )),
+        limits: Arc::new(RateLimits::new(args.limits.rate_limit.unwrap_or(RATE_LIMIT).number())),
+        service_token_quota: args.service_token_quota,
         trusted_peers: args.limits.trusted_peer.into(),
     };
     let (listener, address) = listen(args.listen).await?;

@@ -184,31 +184,19 @@ pub(super) async fn load(tx: &mut Tx) -> Result<Everyone, StoreError> {
             email: row.email,
             created_at: time(row.created_at)?,
         };
-        Ok((
-            user,
-            row.digest.try_into().map_err(|_| corrupt("a user's digest"))?,
-        ))
+        Ok((user, row.digest.try_into().map_err(|_| corrupt("a user's digest"))?))
     };
     let membership = |row: MembershipRow| {
         Ok(Membership {
             id: row.id.parse().map_err(|_| corrupt("a membership's id"))?,
             user_id: row.user_id.parse().map_err(|_| corrupt("a membership's user"))?,
-            account_id: row
-                .account_id
-                .parse()
-                .map_err(|_| corrupt("a membership's account"))?,
+            account_id: row.account_id.parse().map_err(|_| corrupt("a membership's account"))?,
         })
     };
     Ok(Everyone {
-        accounts: accounts
-            .into_iter()
-            .map(account)
-            .collect::<Result<_, StoreError>>()?,
+        accounts: accounts.into_iter().map(account).collect::<Result<_, StoreError>>()?,
         zones: zones.into_iter().map(zone).collect::<Result<_, StoreError>>()?,
         users: users.into_iter().map(user).collect::<Result<_, StoreError>>()?,
-        memberships: memberships
-            .into_iter()
-            .map(membership)
-            .collect::<Result<_, StoreError>>()?,
+        memberships: memberships.into_iter().map(membership).collect::<Result<_, StoreError>>()?,
     })
 }

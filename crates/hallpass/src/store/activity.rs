@@ -17,10 +17,7 @@ pub(super) struct Activity {
 impl Activity {
     /// Notes that an API token was used.
     pub(super) fn note(&self, id: ApiTokenId, now: Timestamp) {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, now);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id, now);
     }
 
     /// Takes what was noted.

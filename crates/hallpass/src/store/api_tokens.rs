@@ -11,10 +11,9 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::wire::api_tokens::{self as wire, ApiTokenSpec};
 use sqlx::FromRow;
 
-use super::engine::{Tx, on_engine};
+use super::batch::{Outcome, Work};
+use super::engine::{Tx, expect_rows, on_engine};
 use super::error::{Refusal, StoreError, WriteError};
-use super::service_tokens::expect_rows;
-use super::writer::{Outcome, Work};
 use super::{Page, Paging, Store};
 
 /// A token with what is stored beside it.
@@ -108,12 +107,9 @@ impl ApiTokens<'_> {
             None => Vec::new(),
         };
         // An owner has a few hundred at most, and whether one is over is the rule's to say.
-        let mut tokens = rows
-            .into_iter()
-            .map(StoredApiToken::try_from)
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut tokens = rows.into_iter().map(StoredApiToken::try_from).collect::<Result<Vec<_>, _>>()?;
         if filter.expired == Expired::LeftOut {
-            tokens.retain(|stored| stored.token.expires_on.as_ref().is_none_or(|end| now < end.at));
+            tokens.retain(|stored| !stored.token.is_over(now));
         }
         if filter.order == Order::Ascending {
             tokens.reverse();
@@ -141,10 +137,7 @@ impl ApiTokens<'_> {
         spec: ApiTokenSpec,
         now: Timestamp,
     ) -> Result<StoredApiToken, WriteError> {
-        let work = Work::ReplaceApiToken {
-            id,
-            spec: Box::new(spec),
-        };
+        let work = Work::ReplaceApiToken { id, spec: Box::new(spec) };
         self.store.write(grant, now, work).await?.into_api_token()
     }
 
@@ -157,10 +150,7 @@ impl ApiTokens<'_> {
         fresh: SecretDigest,
         now: Timestamp,
     ) -> Result<StoredApiToken, WriteError> {
-        self.store
-            .write(grant, now, Work::RollApiToken { id, seen, fresh })
-            .await?
-            .into_api_token()
+        self.store.write(grant, now, Work::RollApiToken { id, seen, fresh }).await?.into_api_token()
     }
 
     /// Deletes a token.
@@ -170,10 +160,7 @@ impl ApiTokens<'_> {
         id: ApiTokenId,
         now: Timestamp,
     ) -> Result<StoredApiToken, WriteError> {
-        self.store
-            .write(grant, now, Work::DeleteApiToken(id))
-            .await?
-            .into_api_token()
+        self.store.write(grant, now, Work::DeleteApiToken(id)).await?.into_api_token()
     }
 }
 
@@ -220,11 +207,7 @@ impl TryFrom<TokenRow> for StoredApiToken {
             id: row.id.parse().map_err(|_| corrupt("its id"))?,
             owner: owner.map_err(|_| corrupt("its owner"))?,
             name: Name::parse(&row.name).map_err(|_| corrupt("name"))?,
-            status: if row.enabled {
-                Status::Active
-            } else {
-                Status::Disabled
-            },
+            status: if row.enabled { Status::Active } else { Status::Disabled },
             policies: read_policies(&row.policies).ok_or_else(|| corrupt("policies"))?,
             condition,
             not_before: written(&row.not_before)?,
@@ -232,10 +215,7 @@ impl TryFrom<TokenRow> for StoredApiToken {
             issued_on: time(row.issued_on)?,
             modified_on: time(row.modified_on)?,
         };
-        Ok(Self {
-            token,
-            last_used_on: row.last_used_on.map(time).transpose()?,
-        })
+        Ok(Self { token, last_used_on: row.last_used_on.map(time).transpose()? })
     }
 }
 
@@ -283,13 +263,9 @@ pub(super) async fn lock(
     let row = on_engine!(Tx, tx, conn => {
         sqlx::query_as::<_, TokenRow>(text).bind(id.to_string()).fetch_optional(conn).await?
     });
-    let found = row
-        .map(StoredApiToken::try_from)
-        .transpose()
-        .map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(found
-        .filter(|stored| Some(stored.token.owner) == owner(scope))
-        .ok_or(Refusal::Absent))
+    let found =
+        row.map(StoredApiToken::try_from).transpose().map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(found.filter(|stored| Some(stored.token.owner) == owner(scope)).ok_or(Refusal::Absent))
 }
 
 pub(super) async fn insert(tx: &mut Tx, token: &ApiToken) -> Result<(), sqlx::Error> {

@@ -1,11 +1,12 @@
 //! The audit rows and the change rows of a batch: one each for every change, under the change's own revision number.
 
-use hallpass_core::caller::{Actor, Grant, SystemReason};
+use hallpass_core::caller::Grant;
+use hallpass_core::service_token::{SecretChange, ServiceToken};
 use hallpass_core::time::Timestamp;
+use serde::Serialize;
 use sqlx::AssertSqlSafe;
 
-use super::engine::{Batched, CAP, Engine, Tx, on_engine};
-use super::service_tokens::expect_rows;
+use super::engine::{Batched, CAP, Engine, Tx, expect_rows, on_engine};
 
 /// One change, as it is noted.
 #[derive(Debug)]
@@ -31,24 +32,18 @@ impl Entry {
         action: &'static str,
         kind: &'static str,
         object_id: String,
-        detail: &serde_json::Value,
+        detail: &impl Serialize,
     ) -> Self {
-        let (actor, actor_id) = match grant.actor() {
-            Actor::User { id } => ("user", id.to_string()),
-            Actor::UserToken { id, .. } => ("user_token", id.to_string()),
-            Actor::AccountToken { id, .. } => ("account_token", id.to_string()),
-            Actor::System(SystemReason::Bootstrap) => ("system", "bootstrap".to_owned()),
-            Actor::System(SystemReason::Seed) => ("system", "seed".to_owned()),
-        };
         Self {
             at,
-            actor,
-            actor_id,
+            actor: grant.actor().kind(),
+            actor_id: grant.actor().id(),
             account_id: grant.scope().account().map(|account| account.to_string()),
             kind,
             object_id,
             action,
-            detail: detail.to_string(),
+            // Texts, numbers and times always make JSON.
+            detail: serde_json::to_string(detail).unwrap_or_default(),
             client: grant.origin().client.map(|client| client.to_string()),
             request_id: grant.origin().request_id.to_string(),
         }
@@ -133,5 +128,43 @@ impl Statements {
             query.execute(conn).await?.rows_affected()
         });
         expect_rows(written, entries.len())
+    }
+}
+
+/// What an audit row says of a service token: what is different now.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Detail<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_secret_version: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
+    /// The new date, or an empty text where it was cleared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) previous_client_secret_expires_at: Option<String>,
+}
+
+impl<'a> Detail<'a> {
+    /// What a change made different.
+    pub(super) fn of_change(before: &ServiceToken, after: &'a ServiceToken, secret: SecretChange) -> Self {
+        let grace = after.previous_secret_expires_at;
+        Self {
+            client_id: None,
+            client_secret_version: (secret != SecretChange::Keep).then_some(after.secret_version),
+            duration: (after.validity != before.validity).then(|| after.validity.as_str()),
+            enabled: (after.enabled != before.enabled).then_some(after.enabled),
+            expires_at: (after.expires_at != before.expires_at)
+                .then(|| after.expires_at.unwrap_or(Timestamp::FOREVER)),
+            name: (after.name != before.name).then(|| after.name.as_str()),
+            previous_client_secret_expires_at: (grace != before.previous_secret_expires_at)
+                .then(|| grace.map(|grace| grace.to_string()).unwrap_or_default()),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Who may call: accounts, zones, users and API tokens, held in memory and kept true by following the store's revision.
 //!
 //! A change that this node made is here before its answer leaves; one that another node made is here within a second. A
-//! directory that has not heard from the store for longer than [`MAX_STALENESS`] knows nobody.
+//! directory that has not heard from the store for longer than [`MAX_STALENESS`] is not asked: callers are refused.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -69,11 +69,7 @@ struct Directory {
 
 impl Callers {
     pub(super) fn new(world: World) -> Self {
-        Self {
-            world,
-            directory: RwLock::default(),
-            turn: tokio::sync::Mutex::default(),
-        }
+        Self { world, directory: RwLock::default(), turn: tokio::sync::Mutex::default() }
     }
 
     /// Whether the directory is fresh enough to be believed.
@@ -90,11 +86,7 @@ impl Callers {
             Owner::Account(account) => (None, Arc::from([account])),
             Owner::User(user) => (Some(user), Arc::clone(&directory.users.get(&user)?.accounts)),
         };
-        Some(KnownToken {
-            token: Arc::clone(token),
-            user,
-            accounts,
-        })
+        Some(KnownToken { token: Arc::clone(token), user, accounts })
     }
 
     /// The user with this e-mail address, in whatever case.
@@ -116,11 +108,7 @@ impl Callers {
 
     /// The account with this id.
     pub fn account(&self, id: AccountId) -> Option<Account> {
-        self.read()
-            .accounts
-            .iter()
-            .find(|account| account.id == id)
-            .cloned()
+        self.read().accounts.iter().find(|account| account.id == id).cloned()
     }
 
     /// All zones, newest first.
@@ -135,24 +123,20 @@ impl Callers {
 
     /// A user's memberships.
     pub fn memberships(&self, user: UserId) -> Vec<Membership> {
-        self.read()
-            .memberships
-            .iter()
-            .filter(|membership| membership.user_id == user)
-            .cloned()
-            .collect()
+        self.read().memberships.iter().filter(|membership| membership.user_id == user).cloned().collect()
     }
 
     /// Brings the directory up to the store's revision. Where that fails, it is believed no longer until it succeeds.
     pub(super) async fn catch_up(&self, readers: &Pool) {
-        let _turn = self.turn.lock().await;
         if let Err(error) = self.follow(readers).await {
             tracing::error!(%error, "cannot follow the store; callers are refused until it can be read again");
             self.write(|directory| directory.heard = None);
         }
     }
 
-    async fn follow(&self, readers: &Pool) -> Result<(), StoreError> {
+    /// The same, for those who can do something about a failure.
+    pub(super) async fn follow(&self, readers: &Pool) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
         let asked = self.world.monotonic();
         let known = {
             let directory = self.read();
@@ -178,11 +162,7 @@ impl Callers {
         let everyone = accounts::load(&mut tx).await?;
         let tokens = api_tokens::with_digests(&mut tx, None).await?;
         tx.commit().await?;
-        let mut fresh = Directory {
-            revision,
-            heard: Some(asked),
-            ..Directory::default()
-        };
+        let mut fresh = Directory { revision, heard: Some(asked), ..Directory::default() };
         fresh.set_everyone(everyone);
         for (stored, digest) in tokens {
             fresh.set_token(stored.token, digest);
@@ -262,32 +242,14 @@ impl Directory {
     }
 
     fn set_everyone(&mut self, everyone: Everyone) {
-        let Everyone {
-            accounts,
-            zones,
-            users,
-            memberships,
-        } = everyone;
+        let Everyone { accounts, zones, users, memberships } = everyone;
         let known = |(user, digest): (User, [u8; 32])| {
-            let of_user = memberships
-                .iter()
-                .filter(|membership| membership.user_id == user.id);
+            let of_user = memberships.iter().filter(|membership| membership.user_id == user.id);
             let accounts = of_user.map(|membership| membership.account_id).collect();
-            (
-                user.id,
-                KnownUser {
-                    user,
-                    key: SecretDigest::from_stored(digest),
-                    accounts,
-                },
-            )
+            (user.id, KnownUser { user, key: SecretDigest::from_stored(digest), accounts })
         };
         self.users = users.into_iter().map(known).collect();
-        self.emails = self
-            .users
-            .values()
-            .map(|known| (known.user.email.clone(), known.user.id))
-            .collect();
+        self.emails = self.users.values().map(|known| (known.user.email.clone(), known.user.id)).collect();
         self.accounts = accounts;
         self.zones = zones;
         self.memberships = memberships;

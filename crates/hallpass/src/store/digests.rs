@@ -1,10 +1,11 @@
 //! Digests of secrets. This is the only file that writes them, and it does so for nothing but creation, rotation and deletion.
 
+use hallpass_core::id::{ApiTokenId, ServiceTokenId, UserId};
 use hallpass_core::secret::SecretDigest;
 use sqlx::AssertSqlSafe;
 
-use super::engine::{Batched, CAP, Engine, Tx, on_engine};
-use super::service_tokens::expect_rows;
+use super::engine::{Batched, CAP, Engine, Tx, expect_rows, on_engine};
+use super::{accounts, api_tokens, service_tokens};
 
 /// The version of the server key under which digests are made. There is one so far.
 const KEY_VERSION: i64 = 1;
@@ -12,8 +13,22 @@ const KEY_VERSION: i64 = 1;
 /// Whose digest it is: the kind of record, and its id.
 #[derive(Debug, Clone)]
 pub(super) struct DigestOwner {
-    pub(super) kind: &'static str,
-    pub(super) id: String,
+    kind: &'static str,
+    id: String,
+}
+
+impl DigestOwner {
+    pub(super) fn service_token(id: ServiceTokenId) -> Self {
+        Self { kind: service_tokens::KIND, id: id.to_string() }
+    }
+
+    pub(super) fn api_token(id: ApiTokenId) -> Self {
+        Self { kind: api_tokens::KIND, id: id.to_string() }
+    }
+
+    pub(super) fn user(id: UserId) -> Self {
+        Self { kind: accounts::USER_KIND, id: id.to_string() }
+    }
 }
 
 /// What to do with an owner's digests.
@@ -47,7 +62,7 @@ impl Statements {
         }
     }
 
-    /// Does the work, in order.
+    /// Does the work: all first digests at once, the rest in order.
     pub(super) async fn run(&self, tx: &mut Tx, works: &[DigestWork]) -> Result<(), sqlx::Error> {
         let mut first = Vec::new();
         for work in works {

@@ -70,6 +70,17 @@ pub(super) enum Tx {
     Postgres(Transaction<'static, Postgres>),
 }
 
+impl Engine {
+    /// Ends a SELECT that locks its rows, in the order of its sort, so that two nodes cannot lock each other out. SQLite's writer
+    /// has the whole store to itself.
+    pub(super) fn row_lock(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+}
+
 impl Pool {
     pub(super) fn engine(&self) -> Engine {
         match self {
@@ -83,7 +94,11 @@ impl Pool {
         Ok(match self {
             // A deferred transaction that turns into a writer fails where one that starts as a writer waits.
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            // The server may have hung up on an idle connection. Nothing was written yet, so trying once more is harmless.
+            Self::Postgres(pool) => match pool.begin().await {
+                Err(sqlx::Error::Io(_)) => Tx::Postgres(pool.begin().await?),
+                begun => Tx::Postgres(begun?),
+            },
         })
     }
 
@@ -91,10 +106,9 @@ impl Pool {
     pub(super) async fn begin_reading(&self) -> sqlx::Result<Tx> {
         Ok(match self {
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    .await?,
-            ),
+            Self::Postgres(pool) => {
+                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
         })
     }
 
@@ -131,19 +145,24 @@ pub(super) async fn open_sqlite(file: &Path, durability: Durability) -> sqlx::Re
         .pragma("temp_store", "memory")
         // A long reader lets the log grow; without a limit it would keep that size for ever.
         .pragma("journal_size_limit", "67108864");
-    let writing = options
-        .clone()
-        .create_if_missing(true)
-        .synchronous(match durability {
-            Durability::Full => SqliteSynchronous::Full,
-            Durability::NoneForTests => SqliteSynchronous::Off,
-        });
+    let writing = options.clone().create_if_missing(true).synchronous(match durability {
+        Durability::Full => SqliteSynchronous::Full,
+        Durability::NoneForTests => SqliteSynchronous::Off,
+    });
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(PATIENCE)
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
+        // A commit that fails, on a full disk say, has ended SQLite's transaction while sqlx still counts it: such a connection
+        // could begin no other.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .connect_with(writing)
         .await?;
     sqlx::migrate!("migrations/sqlite").run(&writer).await?;
@@ -156,19 +175,14 @@ pub(super) async fn open_sqlite(file: &Path, durability: Durability) -> sqlx::Re
         .max_lifetime(None)
         .connect_with(options.read_only(true))
         .await?;
-    Ok(Pools {
-        writer: Pool::Sqlite(writer),
-        readers: Pool::Sqlite(readers),
-    })
+    Ok(Pools { writer: Pool::Sqlite(writer), readers: Pool::Sqlite(readers) })
 }
 
 /// Opens a store on PostgreSQL and brings its schema up to date.
 pub(super) async fn open_postgres(url: &str, durability: Durability) -> sqlx::Result<Pools> {
     let options = PgConnectOptions::from_str(url)?.application_name("hallpass");
     let mut probe = options.clone().connect().await?;
-    let commit: String = sqlx::query_scalar("SHOW synchronous_commit")
-        .fetch_one(&mut probe)
-        .await?;
+    let commit: String = sqlx::query_scalar("SHOW synchronous_commit").fetch_one(&mut probe).await?;
     let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut probe).await?;
     probe.close().await?;
     if fsync != "on" {
@@ -193,10 +207,7 @@ pub(super) async fn open_postgres(url: &str, durability: Durability) -> sqlx::Re
     let writer = pool(1).max_lifetime(None).connect_with(options.clone()).await?;
     sqlx::migrate!("migrations/postgres").run(&writer).await?;
     let readers = pool(READERS_POSTGRES).connect_with(options).await?;
-    Ok(Pools {
-        writer: Pool::Postgres(writer),
-        readers: Pool::Postgres(readers),
-    })
+    Ok(Pools { writer: Pool::Postgres(writer), readers: Pool::Postgres(readers) })
 }
 
 /// A statement for batches: one text for each power of two up to [`CAP`], so that few texts serve all sizes and each stays in
@@ -209,9 +220,8 @@ pub(super) struct Batched {
 impl Batched {
     /// `text` makes the statement for a list of placeholders.
     pub(super) fn new(engine: Engine, columns: usize, text: impl Fn(&str) -> String) -> Self {
-        let texts = (0..=CAP.ilog2())
-            .map(|power| text(&placeholders(engine, 1 << power, columns)).into())
-            .collect();
+        let texts =
+            (0..=CAP.ilog2()).map(|power| text(&placeholders(engine, 1 << power, columns)).into()).collect();
         Self { texts }
     }
 
@@ -219,10 +229,7 @@ impl Batched {
     pub(super) fn for_rows(&self, rows: usize) -> (Arc<str>, usize) {
         let power = rows.max(1).next_power_of_two().ilog2() as usize;
         let last = self.texts.len() - 1;
-        let text = self
-            .texts
-            .get(power.min(last))
-            .map_or_else(|| Arc::from(""), Arc::clone);
+        let text = self.texts.get(power.min(last)).map_or_else(|| Arc::from(""), Arc::clone);
         (text, 1 << power.min(last))
     }
 }
@@ -238,6 +245,15 @@ fn placeholders(engine: Engine, rows: usize, columns: usize) -> String {
         format!("({})", columns.collect::<Vec<_>>().join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// A statement that wrote more or fewer rows than it should have ends the transaction.
+pub(super) fn expect_rows(written: u64, expected: usize) -> Result<(), sqlx::Error> {
+    if written == expected as u64 {
+        Ok(())
+    } else {
+        Err(sqlx::Error::Decode(format!("a statement wrote {written} rows where {expected} were due").into()))
+    }
 }
 
 #[cfg(test)]

@@ -35,8 +35,11 @@ pub enum Refusal {
     #[error(transparent)]
     Invalid(#[from] hallpass_core::service_token::Invalid),
     /// Another object stands in the way.
-    #[error("another object has this identifier already")]
+    #[error("its identifier is taken, or an object that it names does not exist")]
     Conflict,
+    /// The account has as many service tokens as it may have.
+    #[error("the account has reached its quota of {0} service tokens")]
+    Quota(u32),
     /// The object is no longer what the caller has seen.
     #[error("the object has changed in the meantime")]
     Changed,

@@ -1,6 +1,8 @@
 //! The first objects of a store: accounts, zones, users and tokens that no caller can have asked for. Bootstrap and the
 //! emulator's seed are made of them.
 
+use std::sync::Arc;
+
 use hallpass_core::api_token::ApiToken;
 use hallpass_core::caller::Grant;
 use hallpass_core::secret::{ClientSecret, SecretKind};
@@ -9,8 +11,8 @@ use hallpass_core::time::Timestamp;
 
 use super::Store;
 use super::accounts::{Account, Membership, User, Zone};
+use super::batch::Work;
 use super::error::WriteError;
-use super::writer::Work;
 
 /// What a store begins with. It is written whole or not at all.
 #[derive(Debug, Default)]
@@ -50,12 +52,12 @@ impl Store {
         }
         works.extend(founding.memberships.into_iter().map(Work::CreateMembership));
         for FirstToken { token, secret } in founding.api_tokens {
-            let digest = self.digest(SecretKind::AccountApiToken, "", &secret);
+            let digest = self.api_token_digest(&secret);
             works.push(Work::CreateApiToken(Box::new(token), digest));
         }
         for FirstToken { token, secret } in founding.service_tokens {
             let digest = self.digest(SecretKind::ServiceToken, &token.id.to_string(), &secret);
-            works.push(Work::CreateServiceToken(Box::new(token), digest));
+            works.push(Work::CreateServiceToken { token: Arc::new(token), digest, quota: None });
         }
         self.write(grant, now, Work::All(works)).await.map(|_| ())
     }

@@ -7,6 +7,7 @@ pub mod accounts;
 mod activity;
 pub mod api_tokens;
 mod audit;
+mod batch;
 pub mod callers;
 mod digests;
 mod engine;
@@ -32,17 +33,20 @@ use tokio::time::MissedTickBehavior;
 use crate::server_key::ServerKey;
 use crate::world::World;
 use activity::Activity;
+use batch::{Outcome, Work};
 use callers::Callers;
 use engine::{Pool, on_engine};
 use error::{OpenError, StoreError, WriteError};
 pub use founding::{FirstToken, Founding};
 use service_tokens::ServiceTokens;
-use writer::{Job, Message, Outcome, Work, Writer};
+use writer::{Job, Message, Writer};
 
 /// How often the directory of callers looks for what other nodes changed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How often it is written down when API tokens were last used.
 const TOUCH_EVERY: Duration = Duration::from_secs(5);
+/// How long a store that is closed waits for the requests that still use it.
+const CLOSING_TIME: Duration = Duration::from_secs(5);
 /// How often old change rows are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 
@@ -86,7 +90,7 @@ struct Inner {
     callers: Arc<Callers>,
     activity: Activity,
     digest_key: DigestKey,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    writing: Mutex<Option<JoinHandle<Pool>>>,
 }
 
 /// A page of a list, and how many elements the whole list has.
@@ -119,10 +123,7 @@ impl Paging {
 
 impl<T> Page<T> {
     fn empty() -> Self {
-        Self {
-            items: Vec::new(),
-            total: 0,
-        }
+        Self { items: Vec::new(), total: 0 }
     }
 
     /// A page out of a whole list.
@@ -130,10 +131,7 @@ impl<T> Page<T> {
         let total = all.len() as u64;
         let skip = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
         let take = usize::try_from(paging.per_page).unwrap_or(usize::MAX);
-        Self {
-            items: all.into_iter().skip(skip).take(take).collect(),
-            total,
-        }
+        Self { items: all.into_iter().skip(skip).take(take).collect(), total }
     }
 }
 
@@ -172,7 +170,7 @@ impl Store {
         check_meta(&pools.writer, key, purpose).await?;
 
         let callers = Arc::new(Callers::new(world.clone()));
-        callers.catch_up(&pools.readers).await;
+        callers.follow(&pools.readers).await?;
         let (sender, queue) = mpsc::channel(writer::QUEUE);
         let engine = pools.writer.engine();
         let writer = Writer {
@@ -189,29 +187,34 @@ impl Store {
             callers,
             activity: Activity::default(),
             digest_key: key.digest_key(),
-            tasks: Mutex::default(),
+            writing: Mutex::default(),
         });
-        let write = async move {
-            let pool = writer.pool.clone();
-            writer.run(queue).await;
-            pool.close().await;
-        };
-        inner.tasks.lock().await.push(tokio::spawn(write));
+        *inner.writing.lock().await = Some(tokio::spawn(writer.run(queue)));
         tokio::spawn(upkeep(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
     /// Ends the store: what was accepted is written, then the connections are closed.
     pub async fn close(self) {
-        self.flush_activity().await;
-        let tasks = std::mem::take(&mut *self.inner.tasks.lock().await);
+        let seen = self.inner.activity.take();
+        if !seen.is_empty() {
+            // Without a writer, nobody will ask when a token was last used.
+            let _ = self.inner.writer.send(Message::Touch(seen)).await;
+        }
+        let writing = self.inner.writing.lock().await.take();
         let readers = self.inner.readers.clone();
         // The writer ends when the last sender is gone; requests that are still running hold one.
         drop(self);
-        for task in tasks {
-            let _ = task.await;
+        let Some(writing) = writing else { return };
+        match tokio::time::timeout(CLOSING_TIME, writing).await {
+            Ok(Ok(pool)) => {
+                // In this order, so that the last connection can write and SQLite folds its log into the one file.
+                readers.close().await;
+                pool.close().await;
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the writer ended badly"),
+            Err(_) => tracing::warn!("the store was closed while requests were still using it"),
         }
-        readers.close().await;
     }
 
     /// The service tokens.
@@ -234,6 +237,11 @@ impl Store {
         SecretDigest::new(&self.inner.digest_key, kind, record_id, secret)
     }
 
+    /// The digest of an API token's secret, whoever owns it. It has no record id, because the record is looked up by it.
+    pub fn api_token_digest(&self, secret: &ClientSecret) -> SecretDigest {
+        self.digest(SecretKind::AccountApiToken, "", secret)
+    }
+
     /// Notes that an API token was used.
     pub fn note_use(&self, id: ApiTokenId, now: Timestamp) {
         self.inner.activity.note(id, now);
@@ -245,9 +253,7 @@ impl Store {
             sqlx::query("SELECT n FROM revision").fetch_one(pool).await?;
         });
         if self.inner.writer.is_closed() || !self.callers().is_fresh() {
-            return Err(StoreError::Unavailable(
-                "the store is not being followed".to_owned(),
-            ));
+            return Err(StoreError::Unavailable("the store is not being followed".to_owned()));
         }
         Ok(())
     }
@@ -257,28 +263,14 @@ impl Store {
     }
 
     async fn write(&self, grant: &Grant, now: Timestamp, work: Work) -> Result<Outcome, WriteError> {
-        let gone = || StoreError::Unavailable("the writer is gone".to_owned());
         let (answer, answered) = oneshot::channel();
-        let job = Job {
-            grant: grant.clone(),
-            now,
-            work,
-            answer,
-        };
+        let job = Job { grant: grant.clone(), now, work, answer };
         self.inner
             .writer
             .send(Message::Write(job))
             .await
-            .map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
-    }
-
-    async fn flush_activity(&self) {
-        let seen = self.inner.activity.take();
-        if !seen.is_empty() {
-            // A closed queue means that the process is ending: then nobody will ask when a token was last used.
-            let _ = self.inner.writer.send(Message::Touch(seen)).await;
-        }
+            .map_err(|_| StoreError::Unavailable("the writer is gone".to_owned()))?;
+        answered.await.map_err(|_| StoreError::UnknownOutcome("the writer ended".to_owned()))?
     }
 }
 
@@ -286,22 +278,11 @@ impl Store {
 fn lock(directory: &Path) -> Result<File, OpenError> {
     make_directory(directory)?;
     let path = directory.join("hallpass.lock");
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path);
-    let lock = lock
-        .and_then(|file| file.lock().map(|()| file))
-        .map_err(|error| OpenError::Io(path, error))?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let lock =
+        lock.and_then(|file| file.lock().map(|()| file)).map_err(|error| OpenError::Io(path, error))?;
     let file = database_file(directory);
-    let made = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&file);
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
     made.map_err(|error| OpenError::Io(file, error))?;
     Ok(lock)
 }
@@ -314,10 +295,7 @@ async fn check_meta(pool: &Pool, key: &ServerKey, purpose: Purpose) -> Result<()
     };
     let mut tx = pool.begin().await?;
     let mut stored = Vec::new();
-    for (name, value) in [
-        ("server_key", key.fingerprint()),
-        ("purpose", purpose_text.to_owned()),
-    ] {
+    for (name, value) in [("server_key", key.fingerprint()), ("purpose", purpose_text.to_owned())] {
         stored.push(on_engine!(Tx, &mut tx, conn => {
             sqlx::query("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING")
                 .bind(name)
@@ -357,11 +335,17 @@ async fn upkeep(store: std::sync::Weak<Inner>) {
             }
             _ = touch.tick() => {
                 let Some(inner) = store.upgrade() else { return };
-                Store { inner }.flush_activity().await;
+                // A full queue is no reason to stop following: what was noted stays noted until the next time.
+                if let Ok(place) = inner.writer.try_reserve() {
+                    let seen = inner.activity.take();
+                    if !seen.is_empty() {
+                        place.send(Message::Touch(seen));
+                    }
+                }
             }
             _ = prune.tick() => {
                 let Some(inner) = store.upgrade() else { return };
-                let _ = inner.writer.send(Message::Prune).await;
+                let _ = inner.writer.try_send(Message::Prune);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Service tokens in the store: reading them, and handing changes of them to the writer.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use hallpass_core::caller::{Grant, Scope};
 use hallpass_core::id::{AccountId, ServiceTokenId, ZoneId};
@@ -10,16 +11,16 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::validity::Validity;
 use sqlx::{AssertSqlSafe, FromRow};
 
-use super::engine::{Batched, CAP, Engine, Tx, on_engine};
+use super::batch::{Outcome, Work};
+use super::engine::{Batched, CAP, Engine, Tx, expect_rows, on_engine};
 use super::error::{StoreError, WriteError};
-use super::writer::{Outcome, Work};
 use super::{Page, Paging, Store};
 
 /// A token with what is stored beside it.
 #[derive(Debug, Clone)]
 pub struct StoredServiceToken {
-    /// The token.
-    pub token: ServiceToken,
+    /// The token. Shared, because a batch keeps it beside those who wait for it.
+    pub token: Arc<ServiceToken>,
     /// When it was last used.
     pub last_seen_at: Option<Timestamp>,
 }
@@ -101,25 +102,20 @@ impl ServiceTokens<'_> {
             let total = counting.fetch_one(pool).await?;
             (total, selecting.bind(paging.limit()).bind(paging.offset()).fetch_all(pool).await?)
         });
-        let items = rows
-            .into_iter()
-            .map(StoredServiceToken::try_from)
-            .collect::<Result<_, _>>()?;
-        Ok(Page {
-            items,
-            total: total.unsigned_abs(),
-        })
+        let items = rows.into_iter().map(StoredServiceToken::try_from).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: total.unsigned_abs() })
     }
 
-    /// Stores a new token with the digest of its secret.
+    /// Stores a new token with the digest of its secret, unless its account has `quota` tokens already.
     pub async fn create(
         &self,
         grant: &Grant,
         token: ServiceToken,
         digest: SecretDigest,
+        quota: Option<u32>,
         now: Timestamp,
     ) -> Result<Changed, WriteError> {
-        let work = Work::CreateServiceToken(Box::new(token), digest);
+        let work = Work::CreateServiceToken { token: Arc::new(token), digest, quota };
         self.store.write(grant, now, work).await?.into_service_token()
     }
 
@@ -143,14 +139,11 @@ impl ServiceTokens<'_> {
         id: ServiceTokenId,
         now: Timestamp,
     ) -> Result<Changed, WriteError> {
-        self.store
-            .write(grant, now, Work::DeleteServiceToken(id))
-            .await?
-            .into_service_token()
+        self.store.write(grant, now, Work::DeleteServiceToken(id)).await?.into_service_token()
     }
 }
 
-/// Whether a scope covers a token: an account's covers all of its tokens, a zone's those that were made for it (contract, D13).
+/// Whether a scope covers a token: an account's covers all of its tokens, a zone's those that were made for it (compatibility, D13).
 pub(super) fn reaches(scope: Scope, token: &ServiceToken) -> bool {
     match scope {
         Scope::Account(account) => token.account_id == account,
@@ -172,10 +165,7 @@ fn condition(scope: Scope, filter: &TokenFilter) -> Option<(String, Vec<String>)
         let _ = write!(condition, " AND name = ${}", texts.len());
     }
     if let Some(search) = &filter.search {
-        let escaped = fold_case(search)
-            .replace('\\', "\\\\")
-            .replace('%', "\\%")
-            .replace('_', "\\_");
+        let escaped = fold_case(search).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         texts.push(format!("%{escaped}%"));
         let n = texts.len();
         let _ = write!(
@@ -218,10 +208,7 @@ impl TryFrom<TokenRow> for StoredServiceToken {
         let zone_id = row.zone_id.as_deref().map(str::parse::<ZoneId>).transpose();
         let token = ServiceToken {
             id: row.id.parse().map_err(|_| corrupt("its id"))?,
-            account_id: row
-                .account_id
-                .parse::<AccountId>()
-                .map_err(|_| corrupt("account_id"))?,
+            account_id: row.account_id.parse::<AccountId>().map_err(|_| corrupt("account_id"))?,
             zone_id: zone_id.map_err(|_| corrupt("zone_id"))?,
             client_id: row.client_id.parse().map_err(|_| corrupt("client_id"))?,
             name: Name::parse(&row.name).map_err(|_| corrupt("name"))?,
@@ -235,17 +222,14 @@ impl TryFrom<TokenRow> for StoredServiceToken {
             created_at: time(row.created_at)?,
             updated_at: time(row.updated_at)?,
         };
-        Ok(Self {
-            token,
-            last_seen_at: maybe_time(row.last_seen_at)?,
-        })
+        Ok(Self { token: Arc::new(token), last_seen_at: maybe_time(row.last_seen_at)? })
     }
 }
 
 impl Outcome {
     fn into_service_token(self) -> Result<Changed, WriteError> {
         match self {
-            Self::ServiceToken(changed) => Ok(*changed),
+            Self::ServiceToken(changed) => Ok(changed),
             Self::ApiToken(_) | Self::Done => {
                 Err(StoreError::Corrupt("the writer answered another question".to_owned()).into())
             }
@@ -264,17 +248,10 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn new(engine: Engine) -> Self {
-        let lock = match engine {
-            Engine::Sqlite => "",
-            // Rows are locked in the order of the sort, so that two nodes cannot lock each other out.
-            Engine::Postgres => " FOR UPDATE",
-        };
+        let lock = engine.row_lock();
         Self {
             select: Batched::new(engine, 1, |ids| {
-                format!(
-                    "SELECT {} FROM service_tokens WHERE id IN ({ids}) ORDER BY id{lock}",
-                    columns!()
-                )
+                format!("SELECT {} FROM service_tokens WHERE id IN ({ids}) ORDER BY id{lock}", columns!())
             }),
             insert: Batched::new(engine, 15, |values| {
                 format!(
@@ -366,9 +343,8 @@ impl Statements {
         tx: &mut Tx,
         changed: &[(&ServiceToken, &ServiceToken)],
     ) -> Result<(), sqlx::Error> {
-        let (extended, edited): (Vec<_>, Vec<_>) = changed
-            .iter()
-            .partition(|(before, after)| only_extended(before, after));
+        let (extended, edited): (Vec<_>, Vec<_>) =
+            changed.iter().partition(|(before, after)| only_extended(before, after));
         for tokens in extended.chunks(CAP) {
             let (text, size) = self.extend.for_rows(tokens.len());
             let written = on_engine!(Tx, tx, conn => {
@@ -412,12 +388,23 @@ impl Statements {
 }
 
 fn only_extended(before: &ServiceToken, after: &ServiceToken) -> bool {
-    let as_before = ServiceToken {
-        expires_at: before.expires_at,
-        updated_at: before.updated_at,
-        ..after.clone()
-    };
+    let as_before =
+        ServiceToken { expires_at: before.expires_at, updated_at: before.updated_at, ..after.clone() };
     as_before == *before
+}
+
+/// Counts an account's tokens, and keeps others from adding to them until the transaction ends.
+pub(super) async fn count(tx: &mut Tx, account: AccountId) -> Result<u64, sqlx::Error> {
+    if let Tx::Postgres(tx) = tx {
+        let locking =
+            sqlx::query("SELECT id FROM accounts WHERE id = $1 FOR NO KEY UPDATE").bind(account.to_string());
+        locking.execute(&mut **tx).await?;
+    }
+    let count = on_engine!(Tx, tx, conn => {
+        let counting = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM service_tokens WHERE account_id = $1");
+        counting.bind(account.to_string()).fetch_one(conn).await?
+    });
+    Ok(count.unsigned_abs())
 }
 
 /// Deletes a token's row.
@@ -427,17 +414,6 @@ pub(super) async fn delete(tx: &mut Tx, id: ServiceTokenId) -> Result<(), sqlx::
         deleting.execute(conn).await?.rows_affected()
     });
     expect_rows(deleted, 1)
-}
-
-/// A statement that wrote more or fewer rows than it should have ends the transaction.
-pub(super) fn expect_rows(written: u64, expected: usize) -> Result<(), sqlx::Error> {
-    if written == expected as u64 {
-        Ok(())
-    } else {
-        Err(sqlx::Error::Decode(
-            format!("a statement wrote {written} rows where {expected} were due").into(),
-        ))
-    }
 }
 
 /// The text under which [`SecretDigest`]s and activity of service tokens are kept.

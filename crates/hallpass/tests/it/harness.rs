@@ -40,7 +40,6 @@ pub(crate) const START: &str = "2026-06-01T12:00:00.25Z";
 macro_rules! both_engines {
     ($(#[$doc:meta])* $name:ident, $body:expr) => {
         mod $name {
-            #[allow(unused_imports, reason = "some bodies bring nothing of their own")]
             use super::*;
 
             #[tokio::test(flavor = "multi_thread")]
@@ -92,12 +91,7 @@ impl Place {
                     std::fs::write(&key, "5a".repeat(32)).unwrap();
                 }
                 let key = key.display().to_string();
-                vec![
-                    "--database".to_owned(),
-                    url.clone(),
-                    "--server-key-file".to_owned(),
-                    key,
-                ]
+                vec!["--database".to_owned(), url.clone(), "--server-key-file".to_owned(), key]
             }
         }
     }
@@ -111,11 +105,7 @@ pub(crate) fn postgres_url() -> String {
 
 async fn new_database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "hallpass_{}_{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
+    let name = format!("hallpass_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let url = postgres_url();
     let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
@@ -135,6 +125,7 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) home: Realm,
     pub(crate) abroad: Realm,
+    pub(crate) server_key: ServerKey,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -184,6 +175,7 @@ impl Realm {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) rate_limit: Option<u32>,
+    pub(crate) service_token_quota: Option<u32>,
     pub(crate) trusted_peers: Vec<IpNet>,
 }
 
@@ -193,12 +185,19 @@ impl TestServer {
     }
 
     pub(crate) async fn start_with(engine: Engine, options: Options) -> Self {
-        let place = Place::new(engine).await;
+        Self::start_at(Place::new(engine).await, engine, options, Durability::Full).await
+    }
+
+    /// The same in a given place; `durability` is for the tests of durability itself.
+    pub(crate) async fn start_at(
+        place: Place,
+        engine: Engine,
+        options: Options,
+        durability: Durability,
+    ) -> Self {
         let world = World::standing(START.parse().unwrap());
         let key = ServerKey::random(&world);
-        let store = Store::open(&place.location, &key, Purpose::Service, Durability::Full, &world)
-            .await
-            .unwrap();
+        let store = Store::open(&place.location, &key, Purpose::Service, durability, &world).await.unwrap();
         let (home, abroad) = (Realm::new(1), Realm::new(2));
         found(&store, &world, &[&home, &abroad]).await;
         let api = Api {
@@ -206,6 +205,7 @@ impl TestServer {
             world: world.clone(),
             purpose: Purpose::Service,
             limits: Arc::new(RateLimits::new(options.rate_limit)),
+            service_token_quota: options.service_token_quota,
             trusted_peers: options.trusted_peers.into(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -214,16 +214,7 @@ impl TestServer {
         tokio::spawn(serve::serve(listener, api::router(api), async {
             let _ = stopped.await;
         }));
-        Self {
-            engine,
-            place,
-            store,
-            world,
-            address,
-            home,
-            abroad,
-            stop: Some(stop),
-        }
+        Self { engine, place, store, world, address, home, abroad, server_key: key, stop: Some(stop) }
     }
 
     /// The base URL, as an SDK is given it.
@@ -238,10 +229,7 @@ impl TestServer {
 
     /// The user of an account, with e-mail and key.
     pub(crate) fn key(&self, realm: &Realm) -> Actor {
-        Actor::new(
-            self.base_url(),
-            &[("x-auth-email", &realm.email), ("x-auth-key", &realm.key)],
-        )
+        Actor::new(self.base_url(), &[("x-auth-email", &realm.email), ("x-auth-key", &realm.key)])
     }
 
     /// Somebody with a bearer token.
@@ -262,14 +250,8 @@ impl TestServer {
         more: Value,
     ) -> (String, String) {
         let mut body = json!({"name": "token", "policies": [allow(groups, realm.resources())]});
-        body.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        let made = self
-            .key(realm)
-            .post(&format!("{}/tokens", realm.account_path()), body)
-            .await
-            .result(200);
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let made = self.key(realm).post(&format!("{}/tokens", realm.account_path()), body).await.result(200);
         (text(&made["id"]), text(&made["value"]))
     }
 
@@ -278,7 +260,8 @@ impl TestServer {
         self.key(realm).post(&realm.tokens_path(), body).await.result(201)
     }
 
-    /// Moves the clock, by Go's durations.
+    /// Moves the clock, by Go's durations. The directory of callers counts by this clock how old it is: it is given the time to
+    /// hear from the store again.
     pub(crate) fn advance(&self, duration: &str) {
         let duration = hallpass_core::validity::GoDuration::parse(duration).unwrap();
         self.world.advance(duration.as_nanos() / 1_000).unwrap();
@@ -303,57 +286,35 @@ async fn found(store: &Store, world: &World, realms: &[&Realm]) {
     let now = world.now();
     let mut founding = Founding::default();
     for realm in realms {
-        let Realm {
-            account,
-            zone,
-            user,
-            email,
-            key,
-        } = (*realm).clone();
-        founding.accounts.push(Account {
-            id: account,
-            name: format!("Account of {email}"),
-            created_at: now,
-        });
+        let Realm { account, zone, user, email, key } = (*realm).clone();
+        founding.accounts.push(Account { id: account, name: format!("Account of {email}"), created_at: now });
         founding.zones.push(Zone {
             id: zone,
             account_id: account,
             name: format!("{user}.example"),
             created_at: now,
         });
-        founding.users.push((
-            User {
-                id: user,
-                email,
-                created_at: now,
-            },
-            ClientSecret::presented(&key),
-        ));
+        founding.users.push((User { id: user, email, created_at: now }, ClientSecret::presented(&key)));
         founding.memberships.push(Membership {
             id: world.membership_id(),
             user_id: user,
             account_id: account,
         });
     }
-    let grant = Grant::system(
-        SystemReason::Bootstrap,
-        Scope::Account(AccountId::NIL),
-        world.request_id(),
-    );
+    let grant = Grant::system(SystemReason::Bootstrap, Scope::Account(AccountId::NIL), world.request_id());
     store.found(&grant, founding, now).await.unwrap();
 }
 
 /// `{"effect": "allow", …}`
 pub(crate) fn allow(groups: &[&str], resources: Value) -> Value {
     let groups: Vec<_> = groups.iter().map(|id| json!({"id": id})).collect();
-    json!({"effect": "allow", "permission_groups": groups, "resources": resources})
+    let mut policy = json!({"effect": "allow", "permission_groups": groups});
+    policy["resources"] = resources;
+    policy
 }
 
 pub(crate) fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("not a text: {value}"))
-        .to_owned()
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }
 
 /// Somebody who calls.
@@ -375,16 +336,9 @@ pub(crate) struct Reply {
 
 impl Actor {
     pub(crate) fn new(base_url: String, headers: &[(&str, &str)]) -> Self {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self {
-            client,
-            base_url,
-            headers,
-        }
+        Self { client, base_url, headers }
     }
 
     /// The same with one more header.
@@ -412,9 +366,7 @@ impl Actor {
 
     /// Any request; `path` begins behind `/client/v4`. Fails the test where the reply is not in the envelope.
     pub(crate) async fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Reply {
-        self.try_send(method, path, body)
-            .await
-            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        self.try_send(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// The same, where the connection may break.
@@ -424,9 +376,7 @@ impl Actor {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> reqwest::Result<Reply> {
-        let mut request = self
-            .client
-            .request(method.parse().unwrap(), format!("{}{path}", self.base_url));
+        let mut request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.base_url));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -438,12 +388,7 @@ impl Actor {
         let text = response.text().await?;
         let body: Value =
             serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {path}: no JSON: {text:?}"));
-        let reply = Reply {
-            status,
-            headers,
-            text,
-            body,
-        };
+        let reply = Reply { status, headers, text, body };
         reply.assert_enveloped();
         Ok(reply)
     }
@@ -458,12 +403,7 @@ impl Reply {
 
     /// The codes of the errors.
     pub(crate) fn codes(&self) -> Vec<u64> {
-        self.body["errors"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|error| error["code"].as_u64().unwrap())
-            .collect()
+        self.body["errors"].as_array().unwrap().iter().map(|error| error["code"].as_u64().unwrap()).collect()
     }
 
     /// The pointers of the errors.
@@ -482,16 +422,12 @@ impl Reply {
         let body = self.body.as_object().unwrap();
         let success = body["success"].as_bool().unwrap();
         assert_eq!(success, self.status < 300, "{}", self.text);
-        assert_eq!(
-            success,
-            body["errors"].as_array().unwrap().is_empty(),
-            "{}",
-            self.text
-        );
+        assert_eq!(success, body["errors"].as_array().unwrap().is_empty(), "{}", self.text);
         assert!(body["messages"].is_array(), "{}", self.text);
         assert!(success || body["result"].is_null(), "{}", self.text);
         assert_eq!(self.headers["content-type"], "application/json");
         assert_eq!(self.headers["x-request-id"].len(), 32);
+        assert!(crate::raw::is_compact(&self.text), "{}", self.text);
     }
 }
 
@@ -512,10 +448,7 @@ impl Process {
     pub(crate) fn start_program(program: &Path, directory: &Path, arguments: &[String]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let (ready, log) = (
-            directory.join(format!("ready{n}.json")),
-            directory.join(format!("log{n}.txt")),
-        );
+        let (ready, log) = (directory.join(format!("ready{n}.json")), directory.join(format!("log{n}.txt")));
         let child = Command::new(program)
             .args(arguments)
             .args(["--listen", "127.0.0.1:0", "--ready-file"])
@@ -525,13 +458,8 @@ impl Process {
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let mut process = Self {
-            child,
-            api: String::new(),
-            base_url: String::new(),
-            log,
-        };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut process = Self { child, api: String::new(), base_url: String::new(), log };
+        let deadline = Instant::now() + Duration::from_mins(1);
         let text = loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
                 break text;
@@ -539,11 +467,7 @@ impl Process {
             if let Some(status) = process.child.try_wait().unwrap() {
                 panic!("hallpass ended with {status}: {}", process.log());
             }
-            assert!(
-                Instant::now() < deadline,
-                "hallpass did not start: {}",
-                process.log()
-            );
+            assert!(Instant::now() < deadline, "hallpass did not start: {}", process.log());
             std::thread::sleep(Duration::from_millis(5));
         };
         let ready: Value = serde_json::from_str(&text).unwrap();
@@ -559,10 +483,8 @@ impl Process {
 
     /// Sends a signal by name: `TERM`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -586,15 +508,8 @@ fn text_of(value: &Value, key: &str) -> String {
 
 /// Runs the binary to its end: exit status, standard output, standard error.
 pub(crate) fn run(arguments: &[String]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_hallpass"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_hallpass")).args(arguments).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

@@ -10,4 +10,26 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod accounts;
+mod api_tokens;
+mod canary;
+mod command_line;
+mod concurrency;
+mod crash;
+mod docs;
+mod durability;
+mod emulator;
+mod endpoints;
+mod envelope;
 mod harness;
+mod inspect;
+mod lists;
+mod policies;
+mod raw;
+mod requests;
+mod rows;
+mod secrets;
+mod service_tokens;
+mod serving;
+mod trespass;
+mod unavailable;
