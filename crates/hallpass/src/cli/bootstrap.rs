@@ -128,7 +128,7 @@ pub(super) async fn make(store: &Store, world: &World, names: Names) -> Result<F
             "this store has been bootstrapped already, and its credentials are shown only once. \
              To add API tokens, call POST /client/v4/accounts/{account_id}/tokens with one that holds \"Account API Tokens Write\", or with the user's e-mail address and key",
         )),
-        Err(error) => Err(anyhow::Error::from(error).context("cannot write to the store").into()),
+        Err(error) => Err(Failure::new(Exit::Failed, format!("cannot write to the store: {error}"))),
     }
 }
 

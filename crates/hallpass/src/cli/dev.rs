@@ -58,7 +58,8 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
     let (listener, address) = listen(args.listen).await?;
     let limit = args.limits.rate_limit.and_then(RateLimit::number);
     let emulator = Emulator::start(seed, reach, args.limits.trusted_peer.into(), limit).await;
-    let emulator = emulator.context("cannot start the emulator")?;
+    let emulator = emulator
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot start the emulator: {error}")))?;
     let api = serve::base_url(address);
     let base_url = format!("{api}{BASE}");
     let stop = stop_signal()?;

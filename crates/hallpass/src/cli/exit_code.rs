@@ -61,12 +61,13 @@ impl From<OpenError> for Failure {
             OpenError::WrongKey | OpenError::Emulator | OpenError::NotEmulator => Exit::DoesNotFit,
             OpenError::Database(_) | OpenError::Store(_) | OpenError::Io(..) => Exit::Failed,
         };
-        Self { exit, error: error.into() }
+        // Its text names its cause already.
+        Self::new(exit, error.to_string())
     }
 }
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
-        Self { exit: Exit::DoesNotFit, error: error.into() }
+        Self::new(Exit::DoesNotFit, error.to_string())
     }
 }
