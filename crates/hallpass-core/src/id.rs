@@ -97,6 +97,11 @@ impl ServiceTokenId {
     }
 }
 
+impl UserId {
+    /// The nil identifier: a user that never exists.
+    pub const NIL: Self = Self([0; 16]);
+}
+
 impl AccountId {
     /// The nil identifier: an account that never exists.
     pub const NIL: Self = Self([0; 16]);

@@ -3,9 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::ToSpan as _;
+use jiff::civil::{Date, date};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+/// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: what RFC 3339 can write.
+const FIRST: i64 = -62_167_219_200 * SECOND;
+const LAST: i64 = 253_402_300_800 * SECOND - 1;
+const EPOCH: Date = date(1970, 1, 1);
 
 /// A point in time, to the microsecond.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +29,7 @@ impl Timestamp {
 
     /// From microseconds since 1970; `None` where no date can be printed for it.
     pub fn from_micros(micros: i64) -> Option<Self> {
-        jiff::Timestamp::from_microsecond(micros).ok().map(|_| Self(micros))
+        (FIRST..=LAST).contains(&micros).then_some(Self(micros))
     }
 
     /// Microseconds since 1970.
@@ -48,10 +55,15 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(time) => write!(f, "{time}"),
-            Err(_) => f.write_str("out of range"),
+        let (days, micros) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        let date = EPOCH.checked_add(days.days()).map_err(|_| fmt::Error)?;
+        let (seconds, fraction) = (micros / SECOND, micros % SECOND);
+        let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{date}T{hours:02}:{minutes:02}:{seconds:02}")?;
+        if fraction != 0 {
+            f.write_str(format!(".{fraction:06}").trim_end_matches('0'))?;
         }
+        f.write_str("Z")
     }
 }
 
@@ -64,47 +76,64 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
-    /// Reads RFC 3339, section 5.6, and nothing else; digits beyond the microsecond are cut off.
+    /// Reads RFC 3339, section 5.6, and nothing else; digits beyond the microsecond are cut off, a leap second counts as the
+    /// one before it.
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        if !has_rfc3339_shape(text.as_bytes()) {
-            return Err(InvalidTimestamp);
-        }
-        let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
-        Ok(Self(time.as_nanosecond().div_euclid(1_000).try_into().map_err(|_| InvalidTimestamp)?))
+        read(text.as_bytes()).and_then(Self::from_micros).ok_or(InvalidTimestamp)
     }
 }
 
-/// `date T time [.fraction] (Z | ±hh:mm)`. The general parser accepts more than the RFC does, so the shape is checked first.
-fn has_rfc3339_shape(text: &[u8]) -> bool {
-    let Some((head, tail)) = text.split_at_checked(19) else {
-        return false;
-    };
-    let digits_fit = head.iter().zip(b"0000-00-00T00:00:00").all(|(byte, shape)| match shape {
+/// `date T time [.fraction] (Z | ±hh:mm)`, in microseconds since 1970.
+fn read(text: &[u8]) -> Option<i64> {
+    let (head, tail) = text.split_at_checked(19)?;
+    let shape_fits = head.iter().zip(b"0000-00-00T00:00:00").all(|(byte, shape)| match shape {
         b'0' => byte.is_ascii_digit(),
         other => byte.eq_ignore_ascii_case(other),
     });
-    let offset = match tail.strip_prefix(b".") {
-        None => tail,
-        Some(fraction) => {
-            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if !(1..=9).contains(&digits) {
-                return false;
+    let number = |from: usize, to: usize| digits(head.get(from..to)?);
+    if !shape_fits {
+        return None;
+    }
+    let date = Date::new(
+        i16::try_from(number(0, 4)?).ok()?,
+        i8::try_from(number(5, 7)?).ok()?,
+        i8::try_from(number(8, 10)?).ok()?,
+    );
+    let days = i64::from(date.ok()?.since(EPOCH).ok()?.get_days());
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let seconds = hour * 3_600 + minute * 60 + second.min(59);
+    let (fraction, offset) = match tail.strip_prefix(b".") {
+        None => (0, tail),
+        Some(rest) => {
+            let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if !(1..=9).contains(&length) {
+                return None;
             }
-            fraction.split_at(digits).1
+            let nanos = digits(rest.get(..length)?)? * 10_i64.pow(9 - u32::try_from(length).ok()?);
+            (nanos / 1_000, rest.get(length..)?)
         }
     };
-    digits_fit
-        && match offset {
-            b"Z" | b"z" => true,
-            [b'+' | b'-', rest @ ..] => {
-                rest.len() == 5
-                    && rest.iter().zip(b"00:00").all(|(byte, shape)| match shape {
-                        b'0' => byte.is_ascii_digit(),
-                        other => byte == other,
-                    })
+    let ahead = match offset {
+        b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
+            if hours > 23 || minutes > 59 {
+                return None;
             }
-            _ => false,
+            let ahead = hours * 3_600 + minutes * 60;
+            if *sign == b'+' { ahead } else { -ahead }
         }
+        _ => return None,
+    };
+    Some(days * DAY + (seconds - ahead) * SECOND + fraction)
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter()
+        .try_fold(0_i64, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0')))
 }
 
 impl Serialize for Timestamp {
@@ -136,6 +165,10 @@ mod tests {
             ("2027-01-01T00:00:00.250Z", "2027-01-01T00:00:00.25Z"),
             ("2027-01-01T00:00:00.123456789Z", "2027-01-01T00:00:00.123456Z"),
             ("1969-12-31T23:59:59.9999999Z", "1969-12-31T23:59:59.999999Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
+            ("2000-02-29T00:00:00-23:59", "2000-02-29T23:59:00Z"),
         ] {
             assert_eq!(at(sent).to_string(), shown);
         }
@@ -157,7 +190,10 @@ mod tests {
             "+002027-01-01T00:00:00Z",
             "2027-01-01T00:00:00,5Z",
             "2027-01-01T25:00:00Z",
-            "9999-12-31T23:59:59Z",
+            "0000-01-01T00:00:00+23:59",
+            "9999-12-31T23:59:59-00:01",
+            "2027-01-01T00:00:00+24:00",
+            "2027-01-01T00:00:00+00:60",
             "2027-01-01T00:00:00+0200",
             "２027-01-01T00:00:00Z",
         ] {

@@ -6,6 +6,8 @@ use crate::time::Timestamp;
 
 /// A hundred years of 365 days, in nanoseconds: the longest validity.
 const LONGEST: i64 = 876_000 * 3_600 * 1_000_000_000;
+/// The text is stored and sent back, so it is bounded, in bytes.
+const MAX_TEXT: usize = 64;
 /// Go counts durations as signed 64-bit nanoseconds; the magnitude of the smallest one is one more than fits above zero.
 const LIMIT: u64 = 1 << 63;
 
@@ -35,6 +37,9 @@ pub enum InvalidDuration {
     /// Below zero.
     #[error("duration must not be negative")]
     Negative,
+    /// A text that nobody needs.
+    #[error("duration must have at most 64 characters")]
+    Text,
     /// More than 100 years.
     #[error("duration must be at most 876000h (100 years), or \"forever\"")]
     TooLong,
@@ -50,6 +55,9 @@ impl Validity {
     pub fn parse(text: &str) -> Result<Self, InvalidDuration> {
         if text == "forever" {
             return Ok(Self::Forever);
+        }
+        if text.len() > MAX_TEXT {
+            return Err(InvalidDuration::Text);
         }
         let duration = GoDuration::parse(text)?;
         match duration.nanos {
@@ -229,6 +237,7 @@ mod tests {
             ("2562047h", InvalidDuration::TooLong),
             ("2562048h", InvalidDuration::Overflow),
             ("9223372036854775808ns", InvalidDuration::Overflow),
+            (&format!("{}1h", "0".repeat(63)), InvalidDuration::Text),
         ] {
             assert_eq!(Validity::parse(text), Err(error), "{text:?}");
         }

@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::api::extract::Unread;
 use crate::api::rate_limit::RateLimits;
 use crate::api::{self, Api, ApiError, BASE};
 use crate::seed::{Seed, SeedError};
@@ -113,9 +114,9 @@ impl Emulator {
             .route("/dev/clock", get(read_clock).post(move_clock))
             .route("/dev/reset", post(reset))
             .route("/dev/faults", post(add_faults))
-            .route_layer(middleware::from_fn_with_state(self.clone(), guard))
             .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-            .route_layer(middleware::from_fn_with_state(self.inner.world.clone(), api::envelope));
+            .layer(middleware::from_fn_with_state(self.clone(), guard))
+            .layer(middleware::from_fn_with_state(self.inner.world.clone(), api::envelope));
         own.fallback(delegate).with_state(self.clone())
     }
 
@@ -174,12 +175,12 @@ async fn read_clock(State(emulator): State<Emulator>) -> Response {
 }
 
 /// `{"advance": "8760h"}` or `{"set": "2027-01-01T00:00:00Z"}`. A clock that was moved goes on from there.
-async fn move_clock(State(emulator): State<Emulator>, body: Body) -> Result<Response, ApiError> {
+async fn move_clock(State(emulator): State<Emulator>, body: Unread) -> Result<Response, ApiError> {
     enum Move {
         By(GoDuration),
         To(Timestamp),
     }
-    let body = read(body).await?;
+    let body = body.json().await?;
     let mut fields = Fields::of_body(&body)?;
     let advance = fields.parsed("advance", GoDuration::parse).map(Move::By);
     let set = fields.parsed("set", str::parse).map(Move::To);
@@ -221,9 +222,9 @@ async fn reset(State(emulator): State<Emulator>) -> Result<Response, ApiError> {
 
 /// `{"status": 500}` or `{"status": 429}`, with `times` (1) and, for a 429, `retry_after` in seconds (1): what the next replies
 /// of the API are.
-async fn add_faults(State(emulator): State<Emulator>, body: Body) -> Result<Response, ApiError> {
+async fn add_faults(State(emulator): State<Emulator>, body: Unread) -> Result<Response, ApiError> {
     const MOST: u32 = 1_000;
-    let body = read(body).await?;
+    let body = body.json().await?;
     let mut fields = Fields::of_body(&body)?;
     let retry_after = fields.whole_number("retry_after", 3_600).unwrap_or(1);
     let times = fields.whole_number("times", MOST).unwrap_or(1);
@@ -295,7 +296,8 @@ async fn read(body: Body) -> Result<Value, ApiError> {
 /// Lets nobody in whom a web page could have sent: by name (a page's own name may point at this machine), or by content type
 /// (a page cannot send JSON elsewhere without asking first, and is not answered when it asks).
 async fn guard(State(emulator): State<Emulator>, request: Request, next: middleware::Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).filter(|_| hosts.next().is_none());
     if !host.is_some_and(|host| is_acceptable_host(host, emulator.inner.reach)) {
         return refuse(
             "/host",

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,21 +12,27 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use crate::api::Peer;
 
 /// How long the head of a request may take to arrive, and how long an idle connection stays open.
 const HEAD_TIME: Duration = Duration::from_mins(1);
-/// How long running requests may take once the server was told to stop.
-const DRAIN_TIME: Duration = Duration::from_secs(20);
+/// How long running requests may take once the server was told to stop: less than the ten seconds after which supervisors kill.
+const DRAIN_TIME: Duration = Duration::from_secs(7);
+/// The most connections at a time, and the most that one may send before its request is understood: together, what strangers
+/// can make the server hold.
+const MOST_CONNECTIONS: usize = 4_096;
+const MOST_HEAD_BYTES: usize = 64 * 1024;
 /// How long to wait when no connection can be accepted, for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` is done, then lets running requests finish.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MOST_HEAD_BYTES);
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -41,6 +48,10 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             () = &mut stop => break,
         };
         let _ = stream.set_nodelay(true);
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tracing::warn!(%peer, "too many connections, this one is closed");
+            continue;
+        };
         let router = router.clone();
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
@@ -49,6 +60,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         });
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
+            let _place = place;
             // A client that hangs up, or speaks no HTTP, is nothing to report.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, %peer, "connection ended");

@@ -4,7 +4,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use hallpass_core::secret::DigestKey;
@@ -50,6 +50,9 @@ impl ServerKey {
             io::ErrorKind::InvalidData => KeyError::Malformed(path.to_owned()),
             _ => KeyError::Io(path.to_owned(), error),
         })?;
+        if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
+            tracing::warn!(file = %path.display(), "the server key can be read by others than its owner: chmod 600 it");
+        }
         Self::from_hex(text.trim()).ok_or_else(|| KeyError::Malformed(path.to_owned()))
     }
 
@@ -116,7 +119,6 @@ fn hex(bytes: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_key_is_written_for_its_owner_alone_and_read_back() {

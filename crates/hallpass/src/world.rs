@@ -83,18 +83,21 @@ impl World {
 
     /// Moves the clock by so many microseconds. The machine's own cannot be moved.
     pub fn advance(&self, micros: i64) -> Result<Timestamp, OutOfRange> {
-        let target = self.now().checked_add_micros(micros).ok_or(OutOfRange)?;
-        let in_range = (0..=LATEST_MICROS).contains(&target.as_micros());
-        if self.clock.kind == ClockKind::Machine || !in_range {
-            return Err(OutOfRange);
-        }
-        self.clock.micros.fetch_add(micros, Ordering::SeqCst);
-        Ok(self.now())
+        self.set(self.now().checked_add_micros(micros).ok_or(OutOfRange)?)
     }
 
-    /// Sets the clock.
+    /// Sets the clock, and says what it was set to.
     pub fn set(&self, time: Timestamp) -> Result<Timestamp, OutOfRange> {
-        self.advance(time.as_micros().saturating_sub(self.now().as_micros()))
+        let moved = match self.clock.kind {
+            ClockKind::Machine => return Err(OutOfRange),
+            ClockKind::Movable => time.as_micros() - machine_micros(),
+            ClockKind::Standing => time.as_micros(),
+        };
+        if !(0..=LATEST_MICROS).contains(&time.as_micros()) {
+            return Err(OutOfRange);
+        }
+        self.clock.micros.store(moved, Ordering::SeqCst);
+        Ok(time)
     }
 
     /// Undoes every move of a movable clock.

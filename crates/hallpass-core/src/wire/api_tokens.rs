@@ -16,6 +16,9 @@ use crate::secret::ClientSecret;
 use crate::service_token::Name;
 use crate::time::{InvalidTimestamp, Timestamp};
 
+/// What a client may note on a permission group, in bytes: it is kept and sent back.
+const MAX_META: usize = 4_096;
+
 /// An API token as replies show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ApiToken {
@@ -61,13 +64,6 @@ pub struct Verification {
     pub not_before: Option<String>,
     /// `active`.
     pub status: String,
-}
-
-/// What is left of a deleted API token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeletedApiToken {
-    /// Its identifier.
-    pub id: ApiTokenId,
 }
 
 /// One policy.
@@ -381,6 +377,9 @@ fn read_group(object: &Map<String, Value>, pointer: String) -> Result<GroupRefer
     };
     let id = fields.parsed("id", known);
     let meta = fields.value("meta").cloned();
+    if meta.as_ref().is_some_and(|meta| meta.to_string().len() > MAX_META) {
+        fields.refuse("meta", "meta must have at most 4096 bytes");
+    }
     fields.finish(id.map(|id| GroupReference { id, meta }))
 }
 
@@ -402,6 +401,10 @@ pub fn read_condition(object: &Map<String, Value>, pointer: &str) -> Result<Opti
         let mut lists = Fields::of_object(lists, fields.pointer_to(key));
         let within = read_networks(&mut lists, "in");
         let not_within = read_networks(&mut lists, "not_in");
+        // A misspelt list would be one that is silently not enforced.
+        for key in lists.keys().filter(|key| !matches!(key.as_str(), "in" | "not_in")) {
+            lists.refuse(key, "is not a list that Hallpass knows: only in and not_in");
+        }
         fields.refuse_all(lists.finish(None::<()>).err().unwrap_or_default());
         Rule { spelling, within, not_within }
     });

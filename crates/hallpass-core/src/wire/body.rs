@@ -54,6 +54,11 @@ impl<'a> Fields<'a> {
         Self { object: Some(object), pointer, errors: Vec::new() }
     }
 
+    /// The keys that were sent.
+    pub fn keys(&self) -> impl Iterator<Item = &'a String> + use<'a> {
+        self.object.into_iter().flat_map(Map::keys)
+    }
+
     /// The whole object.
     pub fn whole(&self) -> Value {
         self.object.map_or(Value::Null, |object| Value::Object(object.clone()))

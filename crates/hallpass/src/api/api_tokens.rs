@@ -14,8 +14,10 @@ use hallpass_core::wire::body::InvalidField;
 use hallpass_core::wire::codes;
 use hallpass_core::wire::envelope::{Envelope, Message};
 
+use serde_json::json;
+
 use super::auth::{Authenticated, ShownToken};
-use super::error::{ApiError, json};
+use super::error::{self, ApiError};
 use super::extract::{At, Query, Unread};
 use super::{Api, ok, page};
 use crate::store::Page;
@@ -57,8 +59,8 @@ pub(super) async fn create(
     body: Unread,
 ) -> Result<Response, ApiError> {
     let owned = Owned::of(&at, &caller)?;
-    let grant = caller.grant(owned.write, owned.scope)?;
-    let spec = wire::read_token(&body.json().await?, &mut || api.world.token_policy_id())?;
+    let (caller, grant, body) = body.with_grant(&api, &caller, owned.write, owned.scope).await?;
+    let spec = wire::read_token(&body, &mut || api.world.token_policy_id())?;
     caller.may_hand_on(&spec.policies)?;
     owned.check(&spec)?;
     let now = api.world.now();
@@ -88,8 +90,8 @@ pub(super) async fn update(
 ) -> Result<Response, ApiError> {
     let id: ApiTokenId = at.id("token_id")?;
     let owned = Owned::of(&at, &caller)?;
-    let grant = caller.grant(owned.write, owned.scope)?;
-    let spec = wire::read_token(&body.json().await?, &mut || api.world.token_policy_id())?;
+    let (caller, grant, body) = body.with_grant(&api, &caller, owned.write, owned.scope).await?;
+    let spec = wire::read_token(&body, &mut || api.world.token_policy_id())?;
     caller.may_hand_on(&spec.policies)?;
     owned.check(&spec)?;
     let stored = api.store.api_tokens().replace(&grant, id, spec, api.world.now()).await.map_err(failed)?;
@@ -104,8 +106,7 @@ pub(super) async fn roll(
 ) -> Result<Response, ApiError> {
     let id: ApiTokenId = at.id("token_id")?;
     let owned = Owned::of(&at, &caller)?;
-    let grant = caller.grant(owned.write, owned.scope)?;
-    body.json().await?;
+    let (caller, grant, _) = body.with_grant(&api, &caller, owned.write, owned.scope).await?;
     let secret = api.world.mint(owned.secret);
     let digest = api.store.api_token_digest(&secret);
     loop {
@@ -131,7 +132,7 @@ pub(super) async fn delete(
     let owned = Owned::of(&at, &caller)?;
     let grant = caller.grant(owned.write, owned.scope)?;
     api.store.api_tokens().delete(&grant, id, api.world.now()).await.map_err(failed)?;
-    Ok(ok(wire::DeletedApiToken { id }))
+    Ok(ok(json!({"id": id})))
 }
 
 /// Says whether the token that the request shows can be used, at the address of the token's own kind.
@@ -154,7 +155,7 @@ pub(super) async fn verify(
         kind: None,
     };
     let shown = wire::Verification::show(&token, api.world.now());
-    Ok(json(200, &Envelope { messages: vec![message], ..Envelope::of(shown) }))
+    Ok(error::json(200, &Envelope { messages: vec![message], ..Envelope::of(shown) }))
 }
 
 /// The permission groups whose name holds `name`, those called exactly so first, and that act on `scope`.

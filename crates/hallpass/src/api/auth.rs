@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use hallpass_core::api_token::{ApiToken, Owner, TokenStanding};
 use hallpass_core::caller::{Actor, Caller, Origin, Powers};
+use hallpass_core::id::UserId;
 use hallpass_core::secret::{ClientSecret, SecretDigest, SecretKind};
 use ipnet::IpNet;
 
@@ -19,7 +20,7 @@ use super::notes::Notes;
 use super::rate_limit::Credential;
 use super::{Api, published};
 use crate::store::Purpose;
-use crate::store::callers::KnownToken;
+use crate::store::callers::{KnownToken, KnownUser};
 use crate::store::error::StoreError;
 
 /// The address from which a connection comes.
@@ -28,14 +29,36 @@ pub struct Peer(pub SocketAddr);
 
 /// A caller whose credential was verified.
 #[derive(Debug)]
-pub(super) struct Authenticated(Caller);
+pub(super) struct Authenticated {
+    caller: Caller,
+    credential: Checked,
+}
 
 impl Deref for Authenticated {
     type Target = Caller;
 
     fn deref(&self) -> &Caller {
-        &self.0
+        &self.caller
     }
+}
+
+impl Authenticated {
+    /// The same caller, looked up again: a body may take long to arrive, and what was revoked meanwhile must not act.
+    pub(super) fn renewed(&self, api: &Api) -> Result<Caller, ApiError> {
+        fresh(api)?;
+        let origin = self.caller.origin;
+        match &self.credential {
+            Checked::Token(digest) => by_token(api, digest, origin).map(|(caller, _)| caller),
+            Checked::Key { user, digest } => by_key(api.store.callers().known_user(*user), digest, origin),
+        }
+    }
+}
+
+/// A credential as it is compared with the store.
+#[derive(Debug)]
+enum Checked {
+    Token(SecretDigest),
+    Key { user: UserId, digest: SecretDigest },
 }
 
 impl FromRequestParts<Api> for Authenticated {
@@ -47,12 +70,21 @@ impl FromRequestParts<Api> for Authenticated {
         let presented = Presented::read(&parts.headers)?;
         fresh(api)?;
         let verified = match presented {
-            Presented::Token(secret) => by_token(api, &secret, origin).map(|(caller, _)| caller),
-            Presented::Key { email, key } => by_key(api, &email, &key, origin),
+            Presented::Token(secret) => acceptable_token(api, &secret).and_then(|digest| {
+                let (caller, _) = by_token(api, &digest, origin)?;
+                Ok(Self { caller, credential: Checked::Token(digest) })
+            }),
+            Presented::Key { email, key } => {
+                let (known, digest) = acceptable_key(api, &email, &key);
+                by_key(known, &digest, origin).map(|caller| {
+                    let user = caller.user().unwrap_or(NOBODY);
+                    Self { caller, credential: Checked::Key { user, digest } }
+                })
+            }
         };
-        let caller = verified.map_err(|error| count_failure(api, parts, origin, error))?;
-        count(api, notes, &caller)?;
-        Ok(Self(caller))
+        let authenticated = verified.map_err(|error| count_failure(api, parts, origin, error))?;
+        count(api, notes, &authenticated)?;
+        Ok(authenticated)
     }
 }
 
@@ -69,7 +101,9 @@ impl FromRequestParts<Api> for ShownToken {
         let presented = Presented::read(&parts.headers)?;
         fresh(api)?;
         let verified = match presented {
-            Presented::Token(secret) => by_token(api, &secret, origin),
+            Presented::Token(secret) => {
+                acceptable_token(api, &secret).and_then(|digest| by_token(api, &digest, origin))
+            }
             Presented::Key { .. } => Err(ApiError::InvalidApiToken),
         };
         let (caller, token) = verified.map_err(|error| match count_failure(api, parts, origin, error) {
@@ -157,10 +191,14 @@ fn fresh(api: &Api) -> Result<(), ApiError> {
     }
 }
 
-fn by_token(api: &Api, secret: &ClientSecret, origin: Origin) -> Result<(Caller, Arc<ApiToken>), ApiError> {
-    // The digest is looked up, not the secret: how long that takes says nothing of it.
+/// What an API token is looked up by: its digest, so that how long it takes says nothing of the secret.
+fn acceptable_token(api: &Api, secret: &ClientSecret) -> Result<SecretDigest, ApiError> {
     let digest = api.store.api_token_digest(secret);
-    let known = api.store.callers().token(&digest).filter(|_| is_acceptable(api, secret));
+    if is_acceptable(api, secret) { Ok(digest) } else { Err(ApiError::InvalidAccessToken) }
+}
+
+fn by_token(api: &Api, digest: &SecretDigest, origin: Origin) -> Result<(Caller, Arc<ApiToken>), ApiError> {
+    let known = api.store.callers().token(digest);
     let KnownToken { token, user, accounts } = known.ok_or(ApiError::InvalidAccessToken)?;
     let now = api.world.now();
     if token.standing(now) != TokenStanding::Active {
@@ -178,14 +216,21 @@ fn by_token(api: &Api, secret: &ClientSecret, origin: Origin) -> Result<(Caller,
     Ok((Caller { actor, powers, origin }, token))
 }
 
-fn by_key(api: &Api, email: &str, key: &ClientSecret, origin: Origin) -> Result<Caller, ApiError> {
+/// Nobody's id: a key is digested with an id even where there is no user, so that it takes as long.
+const NOBODY: UserId = UserId::NIL;
+
+/// The user with this e-mail address, if the key is not a published one, and the digest of the key as that user's.
+fn acceptable_key(api: &Api, email: &str, key: &ClientSecret) -> (Option<KnownUser>, SecretDigest) {
     let known = api.store.callers().user_by_email(email);
-    // Nobody's key takes as long to check as somebody's.
-    let id = known.as_ref().map_or_else(|| "0".repeat(32), |known| known.user.id.to_string());
-    let digest = api.store.digest(SecretKind::GlobalKey, &id, key);
+    let id = known.as_ref().map_or(NOBODY, |known| known.user.id);
+    let digest = api.store.digest(SecretKind::GlobalKey, &id.to_string(), key);
+    (known.filter(|_| is_acceptable(api, key)), digest)
+}
+
+fn by_key(known: Option<KnownUser>, digest: &SecretDigest, origin: Origin) -> Result<Caller, ApiError> {
     let stored = known.as_ref().map_or(SecretDigest::from_stored([0; 32]), |known| known.key);
     match known {
-        Some(known) if digest == stored && is_acceptable(api, key) => {
+        Some(known) if *digest == stored => {
             let powers = Powers::Everything { user: known.user.id, accounts: known.accounts };
             Ok(Caller { actor: Actor::User { id: known.user.id }, powers, origin })
         }
@@ -223,7 +268,10 @@ fn count_failure(api: &Api, parts: &Parts, origin: Origin, error: ApiError) -> A
     let from = origin.client.or_else(|| peer(parts));
     let usage = from.and_then(|from| api.limits.count_failure(from, api.world.monotonic()));
     match usage {
-        Some(usage) if !usage.within => ApiError::RateLimited { retry_after_seconds: usage.reset_seconds },
+        Some(usage) if !usage.within => {
+            Notes::of(parts).set_usage(usage);
+            ApiError::RateLimited { retry_after_seconds: usage.reset_seconds }
+        }
         _ => error,
     }
 }

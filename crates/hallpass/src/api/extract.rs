@@ -1,19 +1,22 @@
 //! What a handler takes from a request besides its caller: the path, the query, the body.
 
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use hallpass_core::caller::Scope;
+use hallpass_core::caller::{Caller, Grant, Scope};
 use hallpass_core::id::{AccountId, ZoneId};
+use hallpass_core::permission::Permission;
 use hallpass_core::service_token::Attempt;
 use hallpass_core::wire::body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::Api;
+use super::auth::Authenticated;
 use super::error::ApiError;
 use crate::store::Paging;
 
@@ -23,6 +26,8 @@ const MOST_BYTES: usize = 1 << 20;
 const MOST_DRAINED: usize = 16 << 20;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long a refusal waits for the rest of a body that nobody wants.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// The default and the greatest size of a page (compatibility, D7).
 const PER_PAGE: u64 = 1000;
 
@@ -131,23 +136,61 @@ impl Query {
     }
 }
 
+/// A request's body, until somebody reads it. The outermost layer looks after what nobody read.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting(Arc<Mutex<Option<Body>>>);
+
+impl Waiting {
+    pub(super) fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
+    }
+
+    fn take(&self) -> Option<Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Reads and forgets what nobody wanted, within limits: a client that is still sending would not see the refusal.
+    pub(super) async fn drain(&self) {
+        if let Some(body) = self.take().filter(|body| !body.is_end_stream()) {
+            let mut limited = Limited::new(body, MOST_DRAINED);
+            let draining = async { while let Some(Ok(_)) = limited.frame().await {} };
+            let _ = tokio::time::timeout(DRAIN_TIME, draining).await;
+        }
+    }
+}
+
 /// A body that was not read yet: permission is asked for first.
 #[derive(Debug)]
-pub(super) struct Unread(Body);
+pub(crate) struct Unread(Body);
 
 impl<S: Send + Sync> FromRequest<S> for Unread {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        Ok(Self(request.into_body()))
+        Ok(Self(request.extensions().get::<Waiting>().and_then(Waiting::take).unwrap_or_default()))
     }
 }
 
 impl Unread {
     /// Reads the body as JSON, whatever its content type says (compatibility, D17). An empty one is `null`.
-    pub(super) async fn json(self) -> Result<Value, ApiError> {
+    pub(crate) async fn json(self) -> Result<Value, ApiError> {
         let bytes = read_limited(self.0).await?;
         body::parse(&bytes).map_err(|error| vec![error].into())
+    }
+
+    /// Reads the body of somebody who has a permission, and still has it when the body has arrived.
+    pub(super) async fn with_grant(
+        self,
+        api: &Api,
+        caller: &Authenticated,
+        permission: Permission,
+        scope: Scope,
+    ) -> Result<(Caller, Grant, Value), ApiError> {
+        caller.grant(permission, scope)?;
+        let body = self.json().await?;
+        let caller = caller.renewed(api)?;
+        let grant = caller.grant(permission, scope)?;
+        Ok((caller, grant, body))
     }
 }
 

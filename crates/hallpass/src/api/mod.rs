@@ -4,7 +4,7 @@ mod accounts;
 mod api_tokens;
 mod auth;
 mod error;
-mod extract;
+pub(crate) mod extract;
 mod health;
 mod notes;
 pub mod published;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -30,6 +30,7 @@ use crate::world::World;
 pub use auth::Peer;
 pub use error::ApiError;
 use error::{Cause, MayBeRepeated, json};
+use extract::Waiting;
 use notes::Notes;
 use rate_limit::{RateLimits, Usage};
 
@@ -133,10 +134,13 @@ pub(crate) async fn envelope(State(world): State<World>, mut request: Request, n
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     request.extensions_mut().insert(notes.clone());
+    let waiting = Waiting::new(std::mem::take(request.body_mut()));
+    request.extensions_mut().insert(waiting.clone());
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => ApiError::Internal("a handler panicked".to_owned()).into_response(),
     };
+    waiting.drain().await;
     let may_be_repeated = response.extensions().get::<MayBeRepeated>().is_some();
     let costly = route.as_deref().is_some_and(|route| must_not_be_repeated(&method, route));
     if response.status().is_server_error() && costly && !may_be_repeated {
@@ -144,6 +148,10 @@ pub(crate) async fn envelope(State(world): State<World>, mut request: Request, n
     }
     let route = route.as_deref().unwrap_or("-");
     set_headers(response.headers_mut(), &notes);
+    if method == Method::CONNECT {
+        // Whatever follows was meant for somebody else.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(Cause(cause)) = response.extensions().get() {
         tracing::error!(request.id = %notes.request_id, cause, "a request failed, and the fault is ours");
     }

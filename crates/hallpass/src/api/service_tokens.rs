@@ -48,8 +48,8 @@ pub(super) async fn create(
     body: Unread,
 ) -> Result<Response, ApiError> {
     let scope = at.scope(&api)?;
-    let grant = caller.grant(WRITE, scope)?;
-    let spec = wire::read_create(&body.json().await?)?;
+    let (_, grant, body) = body.with_grant(&api, &caller, WRITE, scope).await?;
+    let spec = wire::read_create(&body)?;
     let now = api.world.now();
     let new = NewServiceToken {
         id: api.world.service_token_id(),
@@ -76,8 +76,8 @@ pub(super) async fn update(
     body: Unread,
 ) -> Result<Response, ApiError> {
     let id: ServiceTokenId = at.id("service_token_id")?;
-    let grant = caller.grant(WRITE, at.scope(&api)?)?;
-    let edit = wire::read_update(&body.json().await?)?;
+    let (_, grant, body) = body.with_grant(&api, &caller, WRITE, at.scope(&api)?).await?;
+    let edit = wire::read_update(&body)?;
     let fresh = edit.secret_version.map(|_| fresh_secret(&api, id));
     let (secret, digest) = fresh.unzip();
     let change = TokenChange::Edit(edit);
@@ -94,8 +94,7 @@ pub(super) async fn refresh(
     body: Unread,
 ) -> Result<Response, ApiError> {
     let id: ServiceTokenId = at.id("service_token_id")?;
-    let grant = caller.grant(WRITE, at.scope(&api)?)?;
-    body.json().await?;
+    let (_, grant, _) = body.with_grant(&api, &caller, WRITE, at.scope(&api)?).await?;
     let changed =
         api.store.service_tokens().change(&grant, id, TokenChange::Refresh, None, api.world.now()).await;
     Ok(ok(show(&changed.map_err(failed)?.stored, None)))
@@ -109,8 +108,8 @@ pub(super) async fn rotate(
     body: Unread,
 ) -> Result<Response, ApiError> {
     let id: ServiceTokenId = at.id("service_token_id")?;
-    let grant = caller.grant(WRITE, at.scope(&api)?)?;
-    let previous_until = wire::read_rotate(&body.json().await?)?;
+    let (_, grant, body) = body.with_grant(&api, &caller, WRITE, at.scope(&api)?).await?;
+    let previous_until = wire::read_rotate(&body)?;
     let (secret, digest) = fresh_secret(&api, id);
     let change = TokenChange::Rotate { previous_until, attempt };
     let changed = api.store.service_tokens().change(&grant, id, change, Some(digest), api.world.now()).await;

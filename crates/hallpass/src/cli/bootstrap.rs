@@ -60,6 +60,9 @@ fn parse_email(text: &str) -> Result<String, String> {
     }
 }
 
+/// What to do where the credentials could not be shown.
+pub(super) const NOT_SHOWN: &str = "cannot write the credentials to standard output, and they are shown only once: empty this store and bootstrap again";
+
 /// What was made; shown once.
 #[derive(Serialize)]
 pub(super) struct First {
@@ -79,7 +82,7 @@ pub(super) async fn run(args: Bootstrap) -> Result<(), Failure> {
     } else {
         format!("{}\nStart the server with:\n\n  hallpass serve {}", describe(&first), args.store.describe())
     };
-    output::say(&text).context("cannot write to standard output")?;
+    output::say(&text).context(NOT_SHOWN)?;
     store.close().await;
     Ok(())
 }

@@ -64,7 +64,8 @@ struct StoreArgs {
         env = "HALLPASS_DATABASE",
         value_name = "URL",
         hide_env_values = true,
-        requires = "server_key_file"
+        requires = "server_key_file",
+        value_parser = parse_database
     )]
     database: Option<String>,
     /// File with the server key, 64 hex digits; the embedded store has its own beside it unless this is given
@@ -106,6 +107,14 @@ fn parse_rate_limit(text: &str) -> Result<RateLimit, String> {
         _ if text == "off" => Ok(RateLimit::Off),
         Ok(number) if number > 0 => Ok(RateLimit::To(number)),
         _ => Err("must be a number of requests above zero, or off".to_owned()),
+    }
+}
+
+fn parse_database(text: &str) -> Result<String, String> {
+    if ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+        Ok(text.to_owned())
+    } else {
+        Err("must begin with postgres://".to_owned())
     }
 }
 

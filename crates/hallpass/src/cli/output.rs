@@ -2,13 +2,10 @@
 
 use std::io::{self, Write as _};
 
-/// Writes a text and a line end to standard output. Whoever closed it does not want to read on.
+/// Writes a text and a line end to standard output.
 pub(super) fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+    writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
 /// Writes a text and a line end to standard error; there is nowhere left to report a failure of that.

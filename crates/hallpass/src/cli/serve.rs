@@ -78,6 +78,6 @@ async fn first_start(store: &Store, world: &World, args: &StoreArgs) -> Result<(
         return Err(Failure::new(Exit::NotBootstrapped, message));
     }
     let first = bootstrap::make(store, world, Names::default()).await?;
-    output::say(&bootstrap::describe(&first)).context("cannot write to standard output")?;
+    output::say(&bootstrap::describe(&first)).context(bootstrap::NOT_SHOWN)?;
     Ok(())
 }

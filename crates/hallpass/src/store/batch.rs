@@ -10,7 +10,7 @@ use hallpass_core::id::{AccountId, ApiTokenId, ServiceTokenId};
 use hallpass_core::secret::SecretDigest;
 use hallpass_core::service_token::{SecretChange, ServiceToken, TokenChange};
 use hallpass_core::time::Timestamp;
-use hallpass_core::wire::api_tokens::ApiTokenSpec;
+use hallpass_core::wire::api_tokens::{self as wire, ApiTokenSpec};
 use serde::Serialize;
 use serde_json::json;
 
@@ -418,15 +418,10 @@ impl Batch {
         self.entries.push(Entry::new(grant, now, action, service_tokens::KIND, id.to_string(), detail));
     }
 
+    /// Notes a change of an API token, with all that it may do from now on.
     fn note_api_token(&mut self, grant: &Grant, now: Timestamp, action: &'static str, token: &ApiToken) {
-        self.note(
-            grant,
-            now,
-            action,
-            api_tokens::KIND,
-            token.id.to_string(),
-            &json!({"name": token.name.as_str()}),
-        );
+        let detail = wire::ApiToken::show(token, None, None, now);
+        self.note(grant, now, action, api_tokens::KIND, token.id.to_string(), &detail);
     }
 
     /// Notes a change of something that decides who may call.

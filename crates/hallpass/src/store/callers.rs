@@ -14,7 +14,7 @@ use sqlx::FromRow;
 
 use super::accounts::{self, Account, Everyone, Membership, User, Zone};
 use super::api_tokens;
-use super::engine::{Pool, Tx, on_engine};
+use super::engine::{PATIENCE, Pool, Tx, on_engine};
 use super::error::StoreError;
 use super::writer::CHANGES_KEPT;
 use crate::world::World;
@@ -26,6 +26,8 @@ pub const MAX_STALENESS: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Callers {
     world: World,
+    /// A connection that nobody else uses, so that no crowd of readers can keep the directory from being fresh.
+    store: RwLock<Pool>,
     directory: RwLock<Directory>,
     /// Those who bring it up to date take turns, so that an older state never replaces a newer one.
     turn: tokio::sync::Mutex<()>,
@@ -68,8 +70,13 @@ struct Directory {
 }
 
 impl Callers {
-    pub(super) fn new(world: World) -> Self {
-        Self { world, directory: RwLock::default(), turn: tokio::sync::Mutex::default() }
+    pub(super) fn new(world: World, store: Pool) -> Self {
+        Self {
+            world,
+            store: RwLock::new(store),
+            directory: RwLock::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Whether the directory is fresh enough to be believed.
@@ -94,6 +101,11 @@ impl Callers {
         let directory = self.read();
         let id = directory.emails.get(&email.to_lowercase())?;
         directory.users.get(id).cloned()
+    }
+
+    /// The user with this id, with the digest of the key.
+    pub fn known_user(&self, id: UserId) -> Option<KnownUser> {
+        self.read().users.get(&id).cloned()
     }
 
     /// The user with this id.
@@ -126,17 +138,34 @@ impl Callers {
         self.read().memberships.iter().filter(|membership| membership.user_id == user).cloned().collect()
     }
 
-    /// Brings the directory up to the store's revision. Where that fails, it is believed no longer until it succeeds.
-    pub(super) async fn catch_up(&self, readers: &Pool) {
-        if let Err(error) = self.follow(readers).await {
+    /// Brings the directory up to a change that must not be missed. Where that fails, callers are refused until it succeeds.
+    pub(super) async fn catch_up(&self) {
+        if let Err(error) = self.follow().await {
             tracing::error!(%error, "cannot follow the store; callers are refused until it can be read again");
             self.write(|directory| directory.heard = None);
         }
     }
 
-    /// The same, for those who can do something about a failure.
-    pub(super) async fn follow(&self, readers: &Pool) -> Result<(), StoreError> {
+    /// Brings the directory up to the store's revision.
+    pub(super) async fn follow(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
+        let store = self.pool();
+        if let Ok(result) = tokio::time::timeout(PATIENCE, self.follow_in(&store)).await {
+            return result;
+        }
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store.reopened();
+        Err(StoreError::Unavailable("the store does not answer".to_owned()))
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool().close().await;
+    }
+
+    fn pool(&self) -> Pool {
+        self.store.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn follow_in(&self, readers: &Pool) -> Result<(), StoreError> {
         let asked = self.world.monotonic();
         let known = {
             let directory = self.read();

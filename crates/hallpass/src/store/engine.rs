@@ -18,7 +18,7 @@ pub(super) const CAP: usize = 64;
 const READERS_SQLITE: u32 = 4;
 const READERS_POSTGRES: u32 = 8;
 /// How long somebody waits for a lock or a connection before being told that the store is unavailable.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the same code on whichever engine it is: `on_engine!(Pool, pool, conn => …)`.
 macro_rules! on_engine {
@@ -96,7 +96,9 @@ impl Pool {
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             // The server may have hung up on an idle connection. Nothing was written yet, so trying once more is harmless.
             Self::Postgres(pool) => match pool.begin().await {
-                Err(sqlx::Error::Io(_)) => Tx::Postgres(pool.begin().await?),
+                Err(error) if !matches!(error, sqlx::Error::PoolTimedOut) => {
+                    Tx::Postgres(pool.begin().await?)
+                }
                 begun => Tx::Postgres(begun?),
             },
         })
@@ -110,6 +112,17 @@ impl Pool {
                 Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         })
+    }
+
+    /// New connections in place of ones from which nothing is heard any more: a network that swallows packets tells nobody.
+    pub(super) fn reopened(&self) -> Self {
+        match self {
+            Self::Sqlite(pool) => Self::Sqlite(pool.clone()),
+            Self::Postgres(pool) => {
+                let options = (*pool.connect_options()).clone();
+                Self::Postgres(pool.options().clone().connect_lazy_with(options))
+            }
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -129,10 +142,11 @@ impl Tx {
     }
 }
 
-/// One connection that writes and several that read.
+/// One connection that writes, several that read, and one that nobody waits for but the directory of callers.
 pub(super) struct Pools {
     pub(super) writer: Pool,
     pub(super) readers: Pool,
+    pub(super) follower: Pool,
 }
 
 /// Opens an embedded store, makes it if it is not there, and brings its schema up to date.
@@ -159,7 +173,10 @@ pub(super) async fn open_sqlite(file: &Path, durability: Durability) -> sqlx::Re
         // could begin no other.
         .after_release(|connection, _| {
             Box::pin(async move {
-                connection.ping().await?;
+                if connection.is_in_transaction() {
+                    // A rollback that is still under way is done after this.
+                    connection.ping().await?;
+                }
                 Ok(!connection.is_in_transaction())
             })
         })
@@ -167,15 +184,22 @@ pub(super) async fn open_sqlite(file: &Path, durability: Durability) -> sqlx::Re
         .await?;
     sqlx::migrate!("migrations/sqlite").run(&writer).await?;
     // Opened after the writer has made the file.
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS_SQLITE)
-        .acquire_timeout(PATIENCE)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options.read_only(true))
-        .await?;
-    Ok(Pools { writer: Pool::Sqlite(writer), readers: Pool::Sqlite(readers) })
+    let options = options.read_only(true);
+    let reading = |most: u32| {
+        SqlitePoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    let readers = reading(READERS_SQLITE).connect_with(options.clone()).await?;
+    let follower = reading(1).connect_with(options).await?;
+    Ok(Pools {
+        writer: Pool::Sqlite(writer),
+        readers: Pool::Sqlite(readers),
+        follower: Pool::Sqlite(follower),
+    })
 }
 
 /// Opens a store on PostgreSQL and brings its schema up to date.
@@ -206,8 +230,13 @@ pub(super) async fn open_postgres(url: &str, durability: Durability) -> sqlx::Re
     };
     let writer = pool(1).max_lifetime(None).connect_with(options.clone()).await?;
     sqlx::migrate!("migrations/postgres").run(&writer).await?;
-    let readers = pool(READERS_POSTGRES).connect_with(options).await?;
-    Ok(Pools { writer: Pool::Postgres(writer), readers: Pool::Postgres(readers) })
+    let readers = pool(READERS_POSTGRES).connect_with(options.clone()).await?;
+    let follower = pool(1).connect_with(options).await?;
+    Ok(Pools {
+        writer: Pool::Postgres(writer),
+        readers: Pool::Postgres(readers),
+        follower: Pool::Postgres(follower),
+    })
 }
 
 /// A statement for batches: one text for each power of two up to [`CAP`], so that few texts serve all sizes and each stays in

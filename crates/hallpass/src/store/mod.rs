@@ -19,7 +19,7 @@ mod writer;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hallpass_core::caller::Grant;
@@ -35,7 +35,7 @@ use crate::world::World;
 use activity::Activity;
 use batch::{Outcome, Work};
 use callers::Callers;
-use engine::{Pool, on_engine};
+use engine::{PATIENCE, Pool, on_engine};
 use error::{OpenError, StoreError, WriteError};
 pub use founding::{FirstToken, Founding};
 use service_tokens::ServiceTokens;
@@ -46,7 +46,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How often it is written down when API tokens were last used.
 const TOUCH_EVERY: Duration = Duration::from_secs(5);
 /// How long a store that is closed waits for the requests that still use it.
-const CLOSING_TIME: Duration = Duration::from_secs(5);
+const CLOSING_TIME: Duration = Duration::from_secs(2);
 /// How often old change rows are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 
@@ -85,12 +85,18 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    readers: Pool,
+    readers: RwLock<Pool>,
     writer: mpsc::Sender<Message>,
     callers: Arc<Callers>,
     activity: Activity,
     digest_key: DigestKey,
     writing: Mutex<Option<JoinHandle<Pool>>>,
+}
+
+impl Inner {
+    fn readers(&self) -> Pool {
+        self.readers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// A page of a list, and how many elements the whole list has.
@@ -169,20 +175,19 @@ impl Store {
         };
         check_meta(&pools.writer, key, purpose).await?;
 
-        let callers = Arc::new(Callers::new(world.clone()));
-        callers.follow(&pools.readers).await?;
+        let callers = Arc::new(Callers::new(world.clone(), pools.follower));
+        callers.follow().await?;
         let (sender, queue) = mpsc::channel(writer::QUEUE);
         let engine = pools.writer.engine();
         let writer = Writer {
             pool: pools.writer.clone(),
-            readers: pools.readers.clone(),
             callers: Arc::clone(&callers),
             tokens: service_tokens::Statements::new(engine),
             digests: digests::Statements::new(engine),
             audit: audit::Statements::new(engine),
         };
         let inner = Arc::new(Inner {
-            readers: pools.readers,
+            readers: RwLock::new(pools.readers),
             writer: sender,
             callers,
             activity: Activity::default(),
@@ -202,15 +207,21 @@ impl Store {
             let _ = self.inner.writer.send(Message::Touch(seen)).await;
         }
         let writing = self.inner.writing.lock().await.take();
-        let readers = self.inner.readers.clone();
+        let readers = self.inner.readers();
+        let callers = Arc::clone(&self.inner.callers);
         // The writer ends when the last sender is gone; requests that are still running hold one.
         drop(self);
         let Some(writing) = writing else { return };
         match tokio::time::timeout(CLOSING_TIME, writing).await {
             Ok(Ok(pool)) => {
                 // In this order, so that the last connection can write and SQLite folds its log into the one file.
-                readers.close().await;
-                pool.close().await;
+                let closing = async {
+                    readers.close().await;
+                    callers.close().await;
+                    pool.close().await;
+                };
+                // A database that does not answer need not hear that we are leaving.
+                let _ = tokio::time::timeout(CLOSING_TIME, closing).await;
             }
             Ok(Err(error)) => tracing::error!(%error, "the writer ended badly"),
             Err(_) => tracing::warn!("the store was closed while requests were still using it"),
@@ -249,17 +260,23 @@ impl Store {
 
     /// Whether the store can be read and written now.
     pub async fn check(&self) -> Result<(), StoreError> {
-        on_engine!(Pool, self.readers(), pool => {
-            sqlx::query("SELECT n FROM revision").fetch_one(pool).await?;
-        });
+        let silent = || StoreError::Unavailable("the store does not answer".to_owned());
+        tokio::time::timeout(PATIENCE, self.read_revision()).await.map_err(|_| silent())??;
         if self.inner.writer.is_closed() || !self.callers().is_fresh() {
             return Err(StoreError::Unavailable("the store is not being followed".to_owned()));
         }
         Ok(())
     }
 
-    fn readers(&self) -> &Pool {
-        &self.inner.readers
+    async fn read_revision(&self) -> Result<(), StoreError> {
+        on_engine!(Pool, &self.readers(), pool => {
+            sqlx::query("SELECT n FROM revision").fetch_one(pool).await?;
+        });
+        Ok(())
+    }
+
+    fn readers(&self) -> Pool {
+        self.inner.readers()
     }
 
     async fn write(&self, grant: &Grant, now: Timestamp, work: Work) -> Result<Outcome, WriteError> {
@@ -331,7 +348,11 @@ async fn upkeep(store: std::sync::Weak<Inner>) {
         tokio::select! {
             _ = follow.tick() => {
                 let Some(inner) = store.upgrade() else { return };
-                inner.callers.catch_up(&inner.readers).await;
+                if let Err(error) = inner.callers.follow().await {
+                    tracing::warn!(%error, "cannot follow the store");
+                    // Whatever happened to this connection may have happened to the others.
+                    *inner.readers.write().unwrap_or_else(PoisonError::into_inner) = inner.readers().reopened();
+                }
             }
             _ = touch.tick() => {
                 let Some(inner) = store.upgrade() else { return };

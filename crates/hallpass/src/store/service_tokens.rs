@@ -64,7 +64,7 @@ impl ServiceTokens<'_> {
         grant: &Grant,
         id: ServiceTokenId,
     ) -> Result<Option<StoredServiceToken>, StoreError> {
-        let row = on_engine!(Pool, self.store.readers(), pool => {
+        let row = on_engine!(Pool, &self.store.readers(), pool => {
             sqlx::query_as::<_, TokenRow>(concat!("SELECT ", columns!(), " FROM service_tokens WHERE id = $1"))
                 .bind(id.to_string())
                 .fetch_optional(pool)
@@ -92,7 +92,7 @@ impl ServiceTokens<'_> {
             n + 1,
             n + 2
         );
-        let (total, rows) = on_engine!(Pool, self.store.readers(), pool => {
+        let (total, rows) = on_engine!(Pool, &self.store.readers(), pool => {
             let mut counting = sqlx::query_scalar::<_, i64>(AssertSqlSafe(count));
             let mut selecting = sqlx::query_as::<_, TokenRow>(AssertSqlSafe(select));
             for text in &texts {

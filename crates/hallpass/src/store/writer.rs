@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use hallpass_core::caller::Grant;
@@ -22,6 +23,8 @@ use super::{activity, audit, digests, service_tokens};
 
 /// How many messages wait for the writer before those who send more wait, too.
 pub(super) const QUEUE: usize = 1024;
+/// How long a batch may take: longer than a lock is waited for, and than the database lets a statement run.
+const WRITE_TIME: Duration = Duration::from_secs(20);
 /// How many change rows are kept for followers.
 pub(super) const CHANGES_KEPT: i64 = 100_000;
 
@@ -46,7 +49,6 @@ pub(super) struct Job {
 /// The task's state.
 pub(super) struct Writer {
     pub(super) pool: Pool,
-    pub(super) readers: Pool,
     pub(super) callers: Arc<Callers>,
     pub(super) tokens: service_tokens::Statements,
     pub(super) digests: digests::Statements,
@@ -69,28 +71,45 @@ impl From<sqlx::Error> for Failure {
 
 impl Writer {
     /// Runs until every sender is gone and the queue is empty; gives its connection back.
-    pub(super) async fn run(self, mut queue: mpsc::Receiver<Message>) -> Pool {
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Message>) -> Pool {
         let mut messages = Vec::with_capacity(CAP);
         while queue.recv_many(&mut messages, CAP).await > 0 {
             let mut jobs = Vec::with_capacity(messages.len());
+            let mut chores = Vec::new();
             for message in messages.drain(..) {
                 match message {
                     Message::Write(job) => jobs.push(job),
-                    Message::Touch(seen) => self.touch(&seen).await,
-                    Message::Prune => self.prune().await,
+                    chore => chores.push(chore),
                 }
             }
             if !jobs.is_empty() {
                 // A panic drops the transaction, which undoes it, and must not end the only task that can write.
-                let answers =
-                    AssertUnwindSafe(self.commit(&jobs)).catch_unwind().await.unwrap_or_else(|_| {
-                        let error = StoreError::UnknownOutcome("the writer panicked".to_owned());
-                        jobs.iter().map(|_| Err(error.clone().into())).collect()
-                    });
+                let committed = AssertUnwindSafe(self.commit(&jobs)).catch_unwind();
+                let answers = match tokio::time::timeout(WRITE_TIME, committed).await {
+                    Ok(Ok(answers)) => answers,
+                    Ok(Err(_)) => unknown(&jobs, "the writer panicked"),
+                    Err(_) => {
+                        self.pool = self.pool.reopened();
+                        unknown(&jobs, "the store does not answer")
+                    }
+                };
                 answer(jobs, answers);
+            }
+            for chore in chores {
+                if tokio::time::timeout(WRITE_TIME, self.run_chore(chore)).await.is_err() {
+                    self.pool = self.pool.reopened();
+                }
             }
         }
         self.pool
+    }
+
+    async fn run_chore(&self, chore: Message) {
+        match chore {
+            Message::Touch(seen) => self.touch(&seen).await,
+            Message::Prune => self.prune().await,
+            Message::Write(_) => {}
+        }
     }
 
     /// Commits a batch; where one job of several spoils it, each by itself.
@@ -139,7 +158,7 @@ impl Writer {
         tx.commit().await.map_err(Failure::AtCommit)?;
         if batch.concerns_callers() {
             // Whoever was told that an API token is gone must be able to rely on it.
-            self.callers.catch_up(&self.readers).await;
+            self.callers.catch_up().await;
         }
         Ok(outcomes)
     }
@@ -174,6 +193,11 @@ impl From<Failure> for WriteError {
     fn from(failure: Failure) -> Self {
         Self::Store(failure.into())
     }
+}
+
+fn unknown(jobs: &[Job], why: &str) -> Vec<Result<Outcome, WriteError>> {
+    tracing::error!(why, jobs = jobs.len(), "the outcome of a batch of writes is unknown");
+    jobs.iter().map(|_| Err(StoreError::UnknownOutcome(why.to_owned()).into())).collect()
 }
 
 fn answer(jobs: Vec<Job>, answers: Vec<Result<Outcome, WriteError>>) {

@@ -2,6 +2,7 @@
 //! is wanted.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -89,6 +90,7 @@ impl Place {
                 let key = self.directory.path().join("server.key");
                 if !key.exists() {
                     std::fs::write(&key, "5a".repeat(32)).unwrap();
+                    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
                 }
                 let key = key.display().to_string();
                 vec!["--database".to_owned(), url.clone(), "--server-key-file".to_owned(), key]

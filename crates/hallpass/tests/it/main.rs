@@ -27,6 +27,7 @@ mod lists;
 mod policies;
 mod raw;
 mod requests;
+mod revoked;
 mod rows;
 mod secrets;
 mod service_tokens;
