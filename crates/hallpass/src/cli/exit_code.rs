@@ -59,7 +59,9 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let exit = match &error {
             OpenError::WrongKey | OpenError::Emulator | OpenError::NotEmulator => Exit::DoesNotFit,
-            OpenError::Database(_) | OpenError::Store(_) | OpenError::Io(..) => Exit::Failed,
+            OpenError::Database(_) | OpenError::Store(_) | OpenError::Io(..) | OpenError::Thread(_) => {
+                Exit::Failed
+            }
         };
         // Its text names its cause already.
         Self::new(exit, error.to_string())

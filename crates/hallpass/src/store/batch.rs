@@ -286,7 +286,8 @@ impl Batch {
         (stored + added).saturating_sub(known)
     }
 
-    fn change(
+    /// Changes a service token that is held.
+    pub(super) fn change(
         &mut self,
         grant: &Grant,
         now: Timestamp,

@@ -125,6 +125,21 @@ impl Pool {
         }
     }
 
+    /// The same, for the event loop that calls: sockets belong to the one that opened them. SQLite has none, but threads.
+    pub(super) async fn moved_here(self) -> Self {
+        let moved = self.reopened();
+        self.moved_away().await;
+        moved
+    }
+
+    /// What may be handed to another event loop: sockets are closed.
+    pub(super) async fn moved_away(self) -> Self {
+        if let Self::Postgres(pool) = &self {
+            pool.close().await;
+        }
+        self
+    }
+
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,

@@ -79,4 +79,7 @@ pub enum OpenError {
     /// The directory or a file in it cannot be used.
     #[error("cannot use {}: {}", .0.display(), .1)]
     Io(std::path::PathBuf, std::io::Error),
+    /// There is no thread for the writer.
+    #[error("cannot start the writer's thread: {0}")]
+    Thread(std::io::Error),
 }

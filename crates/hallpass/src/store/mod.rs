@@ -27,7 +27,6 @@ use hallpass_core::id::ApiTokenId;
 use hallpass_core::secret::{ClientSecret, DigestKey, SecretDigest, SecretKind};
 use hallpass_core::time::Timestamp;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::server_key::ServerKey;
@@ -90,7 +89,7 @@ struct Inner {
     callers: Arc<Callers>,
     activity: Activity,
     digest_key: DigestKey,
-    writing: Mutex<Option<JoinHandle<Pool>>>,
+    writing: Mutex<Option<oneshot::Receiver<Pool>>>,
 }
 
 impl Inner {
@@ -186,15 +185,15 @@ impl Store {
             digests: digests::Statements::new(engine),
             audit: audit::Statements::new(engine),
         };
+        let writing = writer.start(queue).map_err(OpenError::Thread)?;
         let inner = Arc::new(Inner {
             readers: RwLock::new(pools.readers),
             writer: sender,
             callers,
             activity: Activity::default(),
             digest_key: key.digest_key(),
-            writing: Mutex::default(),
+            writing: Mutex::new(Some(writing)),
         });
-        *inner.writing.lock().await = Some(tokio::spawn(writer.run(queue)));
         tokio::spawn(upkeep(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
@@ -223,7 +222,7 @@ impl Store {
                 // A database that does not answer need not hear that we are leaving.
                 let _ = tokio::time::timeout(CLOSING_TIME, closing).await;
             }
-            Ok(Err(error)) => tracing::error!(%error, "the writer ended badly"),
+            Ok(Err(_)) => tracing::error!("the writer ended badly"),
             Err(_) => tracing::warn!("the store was closed while requests were still using it"),
         }
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, thread};
 
 use futures_util::FutureExt as _;
 use hallpass_core::caller::Grant;
@@ -70,8 +71,24 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Writer {
-    /// Runs until every sender is gone and the queue is empty; gives its connection back.
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Message>) -> Pool {
+    /// Starts the writer on a thread of its own, with its own event loop. Six times per batch it waits for the database, and
+    /// among the requests each of these answers would have to wait for its turn. Whoever waits for the result gets the
+    /// connections back when every sender is gone and the queue is empty.
+    pub(super) fn start(mut self, queue: mpsc::Receiver<Message>) -> io::Result<oneshot::Receiver<Pool>> {
+        let events = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (done, when_done) = oneshot::channel();
+        thread::Builder::new().name("hallpass-writer".to_owned()).spawn(move || {
+            let pool = events.block_on(async move {
+                self.pool = self.pool.moved_here().await;
+                self.run(queue).await.moved_away().await
+            });
+            // Whoever closes the store may have given up waiting.
+            let _ = done.send(pool);
+        })?;
+        Ok(when_done)
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Message>) -> Pool {
         let mut messages = Vec::with_capacity(CAP);
         while queue.recv_many(&mut messages, CAP).await > 0 {
             let mut jobs = Vec::with_capacity(messages.len());
@@ -147,7 +164,14 @@ impl Writer {
         }
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let outcome = Box::pin(batch.add(&mut tx, &job.grant, job.now, &job.work)).await?;
+            let outcome = match &job.work {
+                // The commonest work needs nothing of the store but what was loaded.
+                Work::ChangeServiceToken { id, change, fresh } => {
+                    let changed = batch.change(&job.grant, job.now, *id, change, fresh.as_ref());
+                    changed.map(Outcome::ServiceToken)
+                }
+                work => Box::pin(batch.add(&mut tx, &job.grant, job.now, work)).await?,
+            };
             outcomes.push(outcome.map_err(WriteError::from));
         }
         if batch.is_empty() {
