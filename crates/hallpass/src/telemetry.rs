@@ -1,6 +1,6 @@
 //! Logs: for people on a terminal, JSON lines otherwise, always on standard error. Never a secret, a digest or a raw header.
 
-use std::io::IsTerminal as _;
+use std::io::{BufWriter, IsTerminal as _};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -16,7 +16,8 @@ pub const DEFAULT_FILTER: &str = "info,sqlx=warn";
 pub fn init(filter: &str) -> Result<WorkerGuard, String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("the log filter cannot be understood: {error}"))?;
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
+    // Lines that queued up are written together, and at the end of the queue at once.
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(BufWriter::new(std::io::stderr()));
     let registry = tracing_subscriber::registry().with(filter);
     let result = if std::io::stderr().is_terminal() {
         registry.with(fmt::layer().with_target(false).with_writer(writer)).try_init()
