@@ -29,6 +29,7 @@ async fn main() -> anyhow::Result<()> {
         limits: Arc::new(RateLimits::new(None)),
         service_token_quota: None,
         trusted_peers: Arc::from([]),
+        requests: api::Requests::default(),
     };
     let listener = TcpListener::bind(argument("--listen")?).await?;
     let url = serve::base_url(listener.local_addr()?);

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use crate::api::extract::Unread;
 use crate::api::rate_limit::RateLimits;
-use crate::api::{self, Api, ApiError, BASE};
+use crate::api::{self, Api, ApiError, BASE, Outermost, Requests};
 use crate::seed::{Seed, SeedError};
 use crate::server_key::ServerKey;
 use crate::store::error::OpenError;
@@ -60,7 +60,7 @@ pub enum Reach {
 /// The store of the moment, and the routes on it.
 #[derive(Debug)]
 struct Current {
-    store: Store,
+    api: Api,
     router: Router,
     directory: tempfile::TempDir,
 }
@@ -110,14 +110,20 @@ impl Emulator {
 
     /// The routes: the emulator's own, and behind them the management API.
     pub fn router(&self) -> Router {
+        let outermost = Outermost { world: self.inner.world.clone(), requests: Requests::default() };
         let own = Router::new()
             .route("/dev/clock", get(read_clock).post(move_clock))
             .route("/dev/reset", post(reset))
             .route("/dev/faults", post(add_faults))
             .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
             .layer(middleware::from_fn_with_state(self.clone(), guard))
-            .layer(middleware::from_fn_with_state(self.inner.world.clone(), api::envelope));
+            .layer(middleware::from_fn_with_state(outermost, api::envelope));
         own.fallback(delegate).with_state(self.clone())
+    }
+
+    /// The API of the moment: a reset exchanges it.
+    pub fn api(&self) -> Api {
+        self.inner.current.read().unwrap_or_else(PoisonError::into_inner).api.clone()
     }
 
     /// Ends it, and removes what it stored.
@@ -139,9 +145,9 @@ impl Emulator {
 
 impl Current {
     async fn end(self) {
-        let Self { store, router, directory } = self;
+        let Self { api, router, directory } = self;
         drop(router);
-        store.close().await;
+        api.store.close().await;
         if let Err(error) = directory.close() {
             tracing::warn!(%error, "could not remove the emulator's directory");
         }
@@ -160,14 +166,15 @@ async fn begin(
     let store = Store::open(&location, &key, Purpose::Emulator, Durability::Full, world).await?;
     seed.plant(&store, world).await?;
     let api = Api {
-        store: store.clone(),
+        store,
         world: world.clone(),
         purpose: Purpose::Emulator,
         limits: Arc::new(RateLimits::new(limit)),
         service_token_quota: None,
         trusted_peers: Arc::clone(trusted_peers),
+        requests: Requests::default(),
     };
-    Ok(Current { store, router: api::router(api), directory })
+    Ok(Current { router: api::router(api.clone()), api, directory })
 }
 
 async fn read_clock(State(emulator): State<Emulator>) -> Response {
@@ -264,7 +271,8 @@ async fn forced(emulator: &Emulator, fault: Fault, request: Request) -> Response
             Fault::Internal => ApiError::Internal("a fault that was asked for".to_owned()),
         }
     };
-    let envelope = middleware::from_fn_with_state(emulator.inner.world.clone(), api::envelope);
+    let outermost = Outermost { world: emulator.inner.world.clone(), requests: emulator.api().requests };
+    let envelope = middleware::from_fn_with_state(outermost, api::envelope);
     let router: Router = Router::new().fallback(answer).layer(envelope);
     let mut response = router.oneshot(Request::from_parts(parts, Body::empty())).await.into_response();
     if response.status().is_server_error() && !repeatable {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod emulator;
+pub mod operator;
 pub mod seed;
 pub mod serve;
 pub mod server_key;

@@ -73,8 +73,15 @@ pub enum CredentialHeader {
 pub(super) struct MayBeRepeated;
 
 /// Why a reply is our fault. The outermost layer logs it, once, beside the request's identifier.
-#[derive(Debug, Clone)]
-pub(super) struct Cause(pub(super) String);
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Cause {
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
 
 impl ApiError {
     /// One thing that is wrong with the request.
@@ -83,12 +90,26 @@ impl ApiError {
     }
 
     /// Why it is our fault, for the log; the reply does not say.
-    fn cause(&self) -> Option<String> {
+    fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Unavailable(cause) => Some(cause.to_string()),
-            Self::Internal(cause) => Some(cause.clone()),
+            Self::Unavailable(error) => Some(Cause::Store(error.clone())),
+            Self::Internal(cause) => Some(Cause::Other(cause.clone())),
             Self::SafeToRepeat(error) => error.cause(),
-            _ => None,
+            Self::NoCredentials
+            | Self::MalformedCredential(_)
+            | Self::UnknownKey
+            | Self::InvalidAccessToken
+            | Self::WrongLocation(_)
+            | Self::InvalidApiToken
+            | Self::NotAllowed
+            | Self::NoRoute(_)
+            | Self::MalformedPathId(_)
+            | Self::MethodNotAllowed
+            | Self::Invalid(_)
+            | Self::BodyTooLarge
+            | Self::ServiceTokenNotFound
+            | Self::ApiTokenNotFound
+            | Self::RateLimited { .. } => None,
         }
     }
 
@@ -182,7 +203,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = json(self.code().status(), &Envelope::<()>::failure(self.objects()));
         if let Some(cause) = self.cause() {
-            response.extensions_mut().insert(Cause(cause));
+            response.extensions_mut().insert(cause);
         }
         if let Self::RateLimited { retry_after_seconds } = &self {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds));

@@ -8,12 +8,12 @@ use super::error::ApiError;
 use super::{Api, ok};
 
 /// The process answers. It asks nobody, and is the base line of every measurement.
-pub(super) async fn healthz() -> Response {
+pub(crate) async fn healthz() -> Response {
     ok(json!({"status": "ok"}))
 }
 
 /// The store can be read, the writer runs, and callers are known.
-pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, ApiError> {
+pub(crate) async fn readyz(State(api): State<Api>) -> Result<Response, ApiError> {
     api.store.check().await?;
     Ok(ok(json!({"status": "ready"})))
 }

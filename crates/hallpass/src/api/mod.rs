@@ -5,7 +5,8 @@ mod api_tokens;
 mod auth;
 mod error;
 pub(crate) mod extract;
-mod health;
+pub(crate) mod health;
+mod measures;
 mod notes;
 pub mod published;
 pub mod rate_limit;
@@ -31,6 +32,7 @@ pub use auth::Peer;
 pub use error::ApiError;
 use error::{Cause, MayBeRepeated, json};
 use extract::Waiting;
+pub use measures::Requests;
 use notes::Notes;
 use rate_limit::{RateLimits, Usage};
 
@@ -52,6 +54,8 @@ pub struct Api {
     pub service_token_quota: Option<u32>,
     /// Peers that may speak for a client.
     pub trusted_peers: Arc<[IpNet]>,
+    /// What is counted.
+    pub requests: Requests,
 }
 
 /// One line of the route table.
@@ -114,21 +118,33 @@ pub fn router(api: Api) -> Router {
     for route in routes() {
         router = router.route(&route.path, route.handler);
     }
-    in_envelope(router.with_state(api.clone()), api.world)
+    in_envelope(router.with_state(api.clone()), Outermost { world: api.world, requests: api.requests })
+}
+
+/// What the outermost layer needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Outermost {
+    pub(crate) world: World,
+    pub(crate) requests: Requests,
 }
 
 /// Wraps routes, and what no route answers, in the envelope.
-pub(crate) fn in_envelope(router: Router, world: World) -> Router {
+pub(crate) fn in_envelope(router: Router, outermost: Outermost) -> Router {
     router
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .fallback(
             |request: Request| async move { ApiError::NoRoute(extract::shown_path(request.uri().path())) },
         )
-        .layer(middleware::from_fn_with_state(world, envelope))
+        .layer(middleware::from_fn_with_state(outermost, envelope))
 }
 
 /// The outermost layer: request id, panics, headers, one line of log.
-pub(crate) async fn envelope(State(world): State<World>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn envelope(
+    State(outermost): State<Outermost>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Outermost { world, requests } = outermost;
     let began = world.monotonic();
     let notes = Notes::new(world.request_id());
     let method = request.method().clone();
@@ -152,10 +168,14 @@ pub(crate) async fn envelope(State(world): State<World>, mut request: Request, n
         // Whatever follows was meant for somebody else.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(Cause(cause)) = response.extensions().get() {
-        tracing::error!(request.id = %notes.request_id, cause, "a request failed, and the fault is ours");
+    if let Some(cause) = response.extensions().get::<Cause>() {
+        if let Cause::Store(error) = cause {
+            requests.count_store_error(error);
+        }
+        tracing::error!(request.id = %notes.request_id, %cause, "a request failed, and the fault is ours");
     }
     let took = world.monotonic().saturating_sub(began);
+    requests.count(&method, route, response.status(), took);
     tracing::info!(
         request.id = %notes.request_id,
         method = %method,
@@ -224,7 +244,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_answered_in_the_envelope_and_says_nothing() {
-        let router = in_envelope(Router::new().route("/x/{service_token_id}", put(panics)), World::machine());
+        let outermost = Outermost { world: World::machine(), requests: Requests::default() };
+        let router = in_envelope(Router::new().route("/x/{service_token_id}", put(panics)), outermost);
         let request = Request::put("/x/1").body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);

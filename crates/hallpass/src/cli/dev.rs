@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
+use super::operator::{self, OperatorAddress};
 use super::{Exit, Failure, LimitArgs, RateLimit, listen, output, stop_signal, write_ready_file};
 use crate::api::{BASE, published};
 use crate::emulator::{Emulator, Reach, may_listen};
@@ -26,6 +27,9 @@ pub(super) struct Dev {
     /// Listen beyond loopback, for service containers: everybody who reaches it knows its credentials
     #[arg(long)]
     allow_remote: bool,
+    /// Address of a listener with metrics and health, or `off`
+    #[arg(long, default_value = "off", value_name = "ADDR|off")]
+    operator: OperatorAddress,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -62,9 +66,14 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot start the emulator: {error}")))?;
     let api = serve::base_url(address);
     let base_url = format!("{api}{BASE}");
+    let operator = operator::listen(args.operator, {
+        let emulator = emulator.clone();
+        move || emulator.api()
+    })
+    .await?;
     let stop = stop_signal()?;
     let serving = tokio::spawn(serve::serve(listener, emulator.router(), stop));
-    write_ready_file(args.limits.ready_file.as_deref(), &api, &base_url)?;
+    write_ready_file(args.limits.ready_file.as_deref(), &api, &base_url, operator.url())?;
     let text = if args.seed.is_some() {
         introduction(&api, &base_url)
     } else {
@@ -72,6 +81,7 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
     };
     output::say(&text).context("cannot write to standard output")?;
     serving.await.context("the server ended unexpectedly")?;
+    operator.end().await;
     emulator.stop().await;
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod dev;
 mod exit_code;
+mod operator;
 mod output;
 mod serve;
 
@@ -220,10 +221,19 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failur
 }
 
 /// Writes the addresses to the ready file, whole or not at all.
-fn write_ready_file(file: Option<&Path>, api: &str, base_url: &str) -> Result<(), Failure> {
+fn write_ready_file(
+    file: Option<&Path>,
+    api: &str,
+    base_url: &str,
+    operator: Option<&str>,
+) -> Result<(), Failure> {
     let Some(file) = file else { return Ok(()) };
     let draft = file.with_extension("new");
-    let text = json!({"api": api, "base_url": base_url}).to_string();
+    let mut addresses = json!({"api": api, "base_url": base_url});
+    if let (Some(operator), Some(addresses)) = (operator, addresses.as_object_mut()) {
+        addresses.insert("operator".to_owned(), operator.into());
+    }
+    let text = addresses.to_string();
     let written = std::fs::write(&draft, text + "\n").and_then(|()| std::fs::rename(&draft, file));
     written.with_context(|| format!("cannot write {}", file.display()))?;
     Ok(())

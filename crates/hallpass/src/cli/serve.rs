@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::bootstrap::{self, Names};
+use super::operator::{self, OperatorAddress};
 use super::{Exit, Failure, LimitArgs, RateLimit, StoreArgs, listen, output, stop_signal, write_ready_file};
 use crate::api::rate_limit::RateLimits;
 use crate::api::{self, Api, BASE};
@@ -31,6 +32,9 @@ pub(super) struct Serve {
     /// The most service tokens that an account may have; any number unless this is given
     #[arg(long, env = "HALLPASS_SERVICE_TOKEN_QUOTA", value_name = "N")]
     service_token_quota: Option<u32>,
+    /// Address of the operator's listener, with metrics and health and without credentials; or `off`
+    #[arg(long, env = "HALLPASS_OPERATOR", default_value = "127.0.0.1:8487", value_name = "ADDR|off")]
+    operator: OperatorAddress,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -55,14 +59,21 @@ pub(super) async fn run(args: Serve) -> Result<(), Failure> {
         limits: Arc::new(RateLimits::new(args.limits.rate_limit.unwrap_or(RATE_LIMIT).number())),
         service_token_quota: args.service_token_quota,
         trusted_peers: args.limits.trusted_peer.into(),
+        requests: api::Requests::default(),
     };
     let (listener, address) = listen(args.listen).await?;
     let url = serve::base_url(address);
+    let operator = operator::listen(args.operator, {
+        let api = api.clone();
+        move || api.clone()
+    })
+    .await?;
     let stop = stop_signal()?;
     let serving = tokio::spawn(serve::serve(listener, api::router(api), stop));
-    write_ready_file(args.limits.ready_file.as_deref(), &url, &format!("{url}{BASE}"))?;
+    write_ready_file(args.limits.ready_file.as_deref(), &url, &format!("{url}{BASE}"), operator.url())?;
     tracing::info!(%address, base_url = %format!("{url}{BASE}"), "serving");
     serving.await.context("the server ended unexpectedly")?;
+    operator.end().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())

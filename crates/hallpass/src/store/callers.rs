@@ -146,6 +146,11 @@ impl Callers {
         }
     }
 
+    /// The newest change that was followed.
+    pub(super) fn revision(&self) -> i64 {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner).revision
+    }
+
     /// Brings the directory up to the store's revision.
     pub(super) async fn follow(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;

@@ -14,6 +14,7 @@ mod engine;
 pub mod error;
 mod founding;
 pub mod service_tokens;
+pub mod statistics;
 mod writer;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -38,6 +39,7 @@ use engine::{PATIENCE, Pool, on_engine};
 use error::{OpenError, StoreError, WriteError};
 pub use founding::{FirstToken, Founding};
 use service_tokens::ServiceTokens;
+use statistics::Statistics;
 use writer::{Job, Message, Writer};
 
 /// How often the directory of callers looks for what other nodes changed.
@@ -88,6 +90,7 @@ struct Inner {
     writer: mpsc::Sender<Message>,
     callers: Arc<Callers>,
     activity: Activity,
+    statistics: Statistics,
     digest_key: DigestKey,
     writing: Mutex<Option<oneshot::Receiver<Pool>>>,
 }
@@ -178,7 +181,9 @@ impl Store {
         callers.follow().await?;
         let (sender, queue) = mpsc::channel(writer::QUEUE);
         let engine = pools.writer.engine();
+        let statistics = Statistics::default();
         let writer = Writer {
+            statistics: statistics.clone(),
             pool: pools.writer.clone(),
             callers: Arc::clone(&callers),
             tokens: service_tokens::Statements::new(engine),
@@ -191,6 +196,7 @@ impl Store {
             writer: sender,
             callers,
             activity: Activity::default(),
+            statistics,
             digest_key: key.digest_key(),
             writing: Mutex::new(Some(writing)),
         });

@@ -20,6 +20,7 @@ use super::batch::{Batch, Outcome, Work};
 use super::callers::Callers;
 use super::engine::{CAP, Pool, on_engine};
 use super::error::{Refusal, StoreError, WriteError};
+use super::statistics::Statistics;
 use super::{activity, audit, digests, service_tokens};
 
 /// How many messages wait for the writer before those who send more wait, too.
@@ -49,6 +50,7 @@ pub(super) struct Job {
 
 /// The task's state.
 pub(super) struct Writer {
+    pub(super) statistics: Statistics,
     pub(super) pool: Pool,
     pub(super) callers: Arc<Callers>,
     pub(super) tokens: service_tokens::Statements,
@@ -156,6 +158,17 @@ impl Writer {
     }
 
     async fn transact(&self, jobs: &[Job]) -> Result<Vec<Result<Outcome, WriteError>>, Failure> {
+        let done = self.run_transaction(jobs).await;
+        match &done {
+            Ok(_) => self.statistics.batch.observe(f64::from(u32::try_from(jobs.len()).unwrap_or(u32::MAX))),
+            Err(_) => {
+                self.statistics.failed.inc();
+            }
+        }
+        done
+    }
+
+    async fn run_transaction(&self, jobs: &[Job]) -> Result<Vec<Result<Outcome, WriteError>>, Failure> {
         let mut tx = self.pool.begin().await?;
         let mut batch = Batch::default();
         let ids = service_tokens::sorted(jobs.iter().filter_map(|job| job.work.service_token()));

@@ -49,6 +49,7 @@ impl Country {
             limits: Arc::new(RateLimits::new(None)),
             trusted_peers: Arc::from([]),
             service_token_quota: None,
+            requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/client/v4", listener.local_addr().unwrap());

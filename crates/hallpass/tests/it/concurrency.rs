@@ -462,6 +462,7 @@ impl Second {
             limits: Arc::new(RateLimits::new(None)),
             service_token_quota,
             trusted_peers: Arc::from([]),
+            requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -575,6 +576,7 @@ async fn bootstrap_at_once(engine: Engine) {
     let place = Place::new(engine).await;
     let start = || {
         Command::new(env!("CARGO_BIN_EXE_hallpass"))
+            .env("HALLPASS_OPERATOR", "off")
             .args(["bootstrap", "--json"])
             .args(place.arguments())
             .stdin(Stdio::null())

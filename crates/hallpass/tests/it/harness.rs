@@ -209,6 +209,7 @@ impl TestServer {
             limits: Arc::new(RateLimits::new(options.rate_limit)),
             service_token_quota: options.service_token_quota,
             trusted_peers: options.trusted_peers.into(),
+            requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -438,6 +439,8 @@ pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) api: String,
     pub(crate) base_url: String,
+    /// Where its operator's listener is, if it has one.
+    pub(crate) operator: Option<String>,
     log: PathBuf,
 }
 
@@ -452,6 +455,7 @@ impl Process {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let (ready, log) = (directory.join(format!("ready{n}.json")), directory.join(format!("log{n}.txt")));
         let child = Command::new(program)
+            .env("HALLPASS_OPERATOR", "off")
             .args(arguments)
             .args(["--listen", "127.0.0.1:0", "--ready-file"])
             .arg(&ready)
@@ -460,7 +464,7 @@ impl Process {
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let mut process = Self { child, api: String::new(), base_url: String::new(), log };
+        let mut process = Self { child, api: String::new(), base_url: String::new(), operator: None, log };
         let deadline = Instant::now() + Duration::from_mins(1);
         let text = loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
@@ -475,6 +479,7 @@ impl Process {
         let ready: Value = serde_json::from_str(&text).unwrap();
         process.api = text_of(&ready, "api");
         process.base_url = text_of(&ready, "base_url");
+        process.operator = ready["operator"].as_str().map(str::to_owned);
         process
     }
 
@@ -510,8 +515,12 @@ fn text_of(value: &Value, key: &str) -> String {
 
 /// Runs the binary to its end: exit status, standard output, standard error.
 pub(crate) fn run(arguments: &[String]) -> (i32, String, String) {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_hallpass")).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_hallpass"))
+        .env("HALLPASS_OPERATOR", "off")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

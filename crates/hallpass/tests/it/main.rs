@@ -24,6 +24,7 @@ mod envelope;
 mod harness;
 mod inspect;
 mod lists;
+mod operator;
 mod policies;
 mod raw;
 mod requests;

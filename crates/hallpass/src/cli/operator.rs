@@ -1,0 +1,74 @@
+//! Where the operator's listener is, and that it ends with the server.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::Failure;
+use crate::api::Api;
+use crate::{operator, serve};
+
+/// Where it listens, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OperatorAddress {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for OperatorAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            _ if text == "off" => Ok(Self::Off),
+            Ok(address) => Ok(Self::At(address)),
+            Err(_) => Err("must be an address with a port, like 127.0.0.1:8487, or off"),
+        }
+    }
+}
+
+/// The listener while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Listening {
+    running: Option<(String, oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// Starts listening.
+pub(super) async fn listen(
+    address: OperatorAddress,
+    api: impl Fn() -> Api + Send + Sync + 'static,
+) -> Result<Listening, Failure> {
+    let OperatorAddress::At(address) = address else { return Ok(Listening::default()) };
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address} for the operator; choose another address, or --operator off")
+    })?;
+    let address = listener.local_addr().context("cannot tell the listener's address")?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "metrics are shown beyond loopback, to everybody who reaches this address");
+    }
+    let (stop, stopped) = oneshot::channel();
+    let serving = tokio::spawn(serve::serve(listener, operator::router(api), async {
+        // Told to, or left behind: both mean the end.
+        let _ = stopped.await;
+    }));
+    Ok(Listening { running: Some((serve::base_url(address), stop, serving)) })
+}
+
+impl Listening {
+    /// Its address, as a URL.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.running.as_ref().map(|(url, ..)| url.as_str())
+    }
+
+    /// Ends it.
+    pub(super) async fn end(self) {
+        if let Some((_, stop, serving)) = self.running {
+            let _ = stop.send(());
+            let _ = serving.await;
+        }
+    }
+}
