@@ -39,7 +39,7 @@ for (const name of Object.keys(process.env)) {
 }
 
 const SUITE = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const BINARY = path.resolve(SUITE, process.env.HALLPASS_BIN ?? '../../target/debug/hallpass');
+export const BINARY = path.resolve(SUITE, process.env.HALLPASS_BIN ?? '../../target/debug/hallpass');
 const START_TIMEOUT = 30_000;
 
 class Hallpass {
