@@ -12,7 +12,7 @@ use hallpass_core::wire::api_tokens::{self as wire, ApiTokenSpec};
 use sqlx::FromRow;
 
 use super::batch::{Outcome, Work};
-use super::engine::{Tx, expect_rows, on_engine};
+use super::engine::{Tx, expect_rows, on_engine, reading};
 use super::error::{Refusal, StoreError, WriteError};
 use super::{Page, Paging, Store};
 
@@ -77,7 +77,7 @@ pub(super) fn owner(scope: Scope) -> Option<Owner> {
 impl ApiTokens<'_> {
     /// The token with this id, if the grant reaches it.
     pub async fn find(&self, grant: &Grant, id: ApiTokenId) -> Result<Option<StoredApiToken>, StoreError> {
-        let row = on_engine!(Pool, &self.store.readers(), pool => {
+        let row = reading!(self.store, pool => {
             sqlx::query_as::<_, TokenRow>(concat!("SELECT ", columns!(), " FROM api_tokens WHERE id = $1"))
                 .bind(id.to_string())
                 .fetch_optional(pool)
@@ -96,11 +96,11 @@ impl ApiTokens<'_> {
         now: Timestamp,
     ) -> Result<Page<StoredApiToken>, StoreError> {
         let rows = match owner(grant.scope()) {
-            Some(Owner::Account(account)) => on_engine!(Pool, &self.store.readers(), pool => {
+            Some(Owner::Account(account)) => reading!(self.store, pool => {
                 let all = concat!("SELECT ", columns!(), " FROM api_tokens WHERE account_id = $1 ORDER BY issued_on DESC, id");
                 sqlx::query_as::<_, TokenRow>(all).bind(account.to_string()).fetch_all(pool).await?
             }),
-            Some(Owner::User(user)) => on_engine!(Pool, &self.store.readers(), pool => {
+            Some(Owner::User(user)) => reading!(self.store, pool => {
                 let all = concat!("SELECT ", columns!(), " FROM api_tokens WHERE user_id = $1 ORDER BY issued_on DESC, id");
                 sqlx::query_as::<_, TokenRow>(all).bind(user.to_string()).fetch_all(pool).await?
             }),

@@ -155,11 +155,13 @@ impl Callers {
     pub(super) async fn follow(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let store = self.pool();
-        if let Ok(result) = tokio::time::timeout(PATIENCE, self.follow_in(&store)).await {
-            return result;
+        let silent = |_| Err(StoreError::Unavailable("the store does not answer".to_owned()));
+        let result = tokio::time::timeout(PATIENCE, self.follow_in(&store)).await.unwrap_or_else(silent);
+        if result.is_err() {
+            // The only connection may be one that will never be heard of again, even while it is being made.
+            *self.store.write().unwrap_or_else(PoisonError::into_inner) = store.reopened();
         }
-        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store.reopened();
-        Err(StoreError::Unavailable("the store does not answer".to_owned()))
+        result
     }
 
     pub(super) async fn close(&self) {

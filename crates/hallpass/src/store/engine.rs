@@ -1,5 +1,6 @@
 //! Two engines, one SQL text. The only file that knows both: connections, transactions, and how a batch becomes a statement.
 
+use std::future::Future;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite, Transaction};
 
 use super::Durability;
+use super::error::StoreError;
 
 /// The most jobs in a transaction, and the most rows in a statement.
 pub(super) const CAP: usize = 64;
@@ -19,6 +21,8 @@ const READERS_SQLITE: u32 = 4;
 const READERS_POSTGRES: u32 = 8;
 /// How long somebody waits for a lock or a connection before being told that the store is unavailable.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a read may take in all. PostgreSQL itself ends a statement after 10 seconds; a silent one ends nothing.
+const READ_TIME: Duration = Duration::from_secs(16);
 
 /// Runs the same code on whichever engine it is: `on_engine!(Pool, pool, conn => …)`.
 macro_rules! on_engine {
@@ -48,6 +52,23 @@ macro_rules! on_engine {
     };
 }
 pub(super) use on_engine;
+
+/// Reads on whichever engine it is, and gives up on a store that does not answer: `reading!(store, pool => …)`.
+macro_rules! reading {
+    ($store:expr, $pool:ident => $body:expr) => {
+        $crate::store::engine::in_time(async {
+            Ok($crate::store::engine::on_engine!(Pool, &$store.readers(), $pool => $body))
+        })
+        .await?
+    };
+}
+pub(super) use reading;
+
+/// The end of a read that takes longer than waiting for a connection and the longest statement may.
+pub(super) async fn in_time<T>(read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let silent = |_| StoreError::Unavailable("the store does not answer".to_owned());
+    tokio::time::timeout(READ_TIME, read).await.map_err(silent)?
+}
 
 /// Which engine it is, where it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,7 +35,7 @@ use crate::world::World;
 use activity::Activity;
 use batch::{Outcome, Work};
 use callers::Callers;
-use engine::{PATIENCE, Pool, on_engine};
+use engine::{PATIENCE, Pool, on_engine, reading};
 use error::{OpenError, StoreError, WriteError};
 pub use founding::{FirstToken, Founding};
 use service_tokens::ServiceTokens;
@@ -274,7 +274,7 @@ impl Store {
     }
 
     async fn read_revision(&self) -> Result<(), StoreError> {
-        on_engine!(Pool, &self.readers(), pool => {
+        reading!(self, pool => {
             sqlx::query("SELECT n FROM revision").fetch_one(pool).await?;
         });
         Ok(())

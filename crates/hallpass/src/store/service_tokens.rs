@@ -12,7 +12,7 @@ use hallpass_core::validity::Validity;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::batch::{Outcome, Work};
-use super::engine::{Batched, CAP, Engine, Tx, expect_rows, on_engine};
+use super::engine::{Batched, CAP, Engine, Tx, expect_rows, on_engine, reading};
 use super::error::{StoreError, WriteError};
 use super::{Page, Paging, Store};
 
@@ -64,7 +64,7 @@ impl ServiceTokens<'_> {
         grant: &Grant,
         id: ServiceTokenId,
     ) -> Result<Option<StoredServiceToken>, StoreError> {
-        let row = on_engine!(Pool, &self.store.readers(), pool => {
+        let row = reading!(self.store, pool => {
             sqlx::query_as::<_, TokenRow>(concat!("SELECT ", columns!(), " FROM service_tokens WHERE id = $1"))
                 .bind(id.to_string())
                 .fetch_optional(pool)
@@ -92,7 +92,7 @@ impl ServiceTokens<'_> {
             n + 1,
             n + 2
         );
-        let (total, rows) = on_engine!(Pool, &self.store.readers(), pool => {
+        let (total, rows) = reading!(self.store, pool => {
             let mut counting = sqlx::query_scalar::<_, i64>(AssertSqlSafe(count));
             let mut selecting = sqlx::query_as::<_, TokenRow>(AssertSqlSafe(select));
             for text in &texts {

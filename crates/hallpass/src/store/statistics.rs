@@ -6,7 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::engine::on_engine;
+use super::engine::reading;
 use super::error::StoreError;
 use super::{Store, writer};
 
@@ -66,7 +66,7 @@ impl Store {
         let text = "SELECT COUNT(CASE WHEN enabled AND (expires_at IS NULL OR expires_at > $1) THEN 1 END), \
                     COUNT(CASE WHEN NOT enabled THEN 1 END), COUNT(CASE WHEN enabled AND expires_at <= $1 THEN 1 END), \
                     MIN(CASE WHEN enabled AND expires_at > $1 THEN expires_at END) FROM service_tokens";
-        let (live, disabled, expired, soonest) = on_engine!(Pool, &self.readers(), pool => {
+        let (live, disabled, expired, soonest) = reading!(self, pool => {
             sqlx::query_as::<_, (i64, i64, i64, Option<i64>)>(text).bind(now.as_micros()).fetch_one(pool).await?
         });
         let count = |n: i64| n.unsigned_abs();

@@ -132,7 +132,7 @@ impl Writer {
     }
 
     /// Commits a batch; where one job of several spoils it, each by itself.
-    async fn commit(&self, jobs: &[Job]) -> Vec<Result<Outcome, WriteError>> {
+    async fn commit(&mut self, jobs: &[Job]) -> Vec<Result<Outcome, WriteError>> {
         match self.transact(jobs).await {
             Ok(outcomes) => outcomes,
             Err(Failure::Before(error)) if spoils_a_batch(&error) => {
@@ -150,6 +150,10 @@ impl Writer {
             }
             // Busy, or a lost connection: waiting once more for every job would take that long for each.
             Err(failure) => {
+                if matches!(failure, Failure::Before(sqlx::Error::PoolTimedOut)) {
+                    // The only connection cannot be made: a new attempt must not wait for this one.
+                    self.pool = self.pool.reopened();
+                }
                 let error = StoreError::from(failure);
                 tracing::error!(%error, jobs = jobs.len(), "a batch of writes failed");
                 jobs.iter().map(|_| Err(error.clone().into())).collect()

@@ -33,5 +33,6 @@ mod rows;
 mod secrets;
 mod service_tokens;
 mod serving;
+mod silent;
 mod trespass;
 mod unavailable;

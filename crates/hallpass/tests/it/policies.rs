@@ -47,6 +47,9 @@ both_engines!(
             (json!({"request.ip": {"not_in": [5]}}), "/condition/request.ip/not_in/0"),
             (json!({"request_ip": {"in": "10.0.0.1"}}), "/condition/request_ip/in"),
             (json!({"request_ip": []}), "/condition/request_ip"),
+            // A misspelt list would leave the door open that it was meant to shut.
+            (json!({"request_ip": {"notin": ["127.0.0.0/8"]}}), "/condition/request_ip/notin"),
+            (json!({"request.ip": {"in": ["10.0.0.0/8"], "IN": []}}), "/condition/request.ip/IN"),
             (json!({"request.country": {"in": ["DE"]}}), "/condition/request.country"),
             (json!({"request_ip": {}, "request.ip": {}}), "/condition/request.ip"),
             (json!("127.0.0.1"), "/condition"),
