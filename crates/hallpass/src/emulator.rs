@@ -164,8 +164,8 @@ async fn begin(
         world: world.clone(),
         purpose: Purpose::Emulator,
         limits: Arc::new(RateLimits::new(limit)),
-        service_token_quota: None,
-        trusted_peers: Arc::clone(trusted_peers),
+        service_token_quota: None.into(),
+        trusted_peers: Arc::clone(trusted_peers).into(),
     };
     Ok(Current { store, router: api::router(api), directory })
 }
