@@ -142,9 +142,7 @@ fn settings_that_contradict_each_other_are_refused_by_the_names_that_they_were_g
       FILE:3:12: store.database excludes store.data: the store is either embedded or in PostgreSQL
       FILE:5:7: tls.key needs its certificate: name it by tls.certificate
     "#);
-    insta::assert_snapshot!(refused("[api]\nlisten = \"0.0.0.0:0\"\n"), @r#"
-    error: listening on 0.0.0.0:0 would send credentials over the network in the clear; name a certificate and its key (--tls-certificate, --tls-key), put a TLS proxy in front of a loopback address, or say --insecure-http
-    "#);
+    insta::assert_snapshot!(refused("[api]\nlisten = \"0.0.0.0:0\"\n"), @"error: listening on 0.0.0.0:0 would send credentials over the network in the clear; name a certificate and its key (--tls-certificate, --tls-key), put a TLS proxy in front of a loopback address, or say --insecure-http");
     let (status, _, error) = hallpass(
         &["serve", "--check-config", "--database", "mysql://u:hunter2@h/d"],
         &[("HALLPASS_DATA", "x")],
@@ -172,9 +170,7 @@ fn files_that_are_named_have_to_be_there_and_fit() {
     let (status, _, error) =
         hallpass(&["serve", "--check-config", "--config", "/nonexistent/hallpass.toml"], &[]);
     assert_eq!(status, 2);
-    insta::assert_snapshot!(error.trim_end(), @r#"
-    error: cannot read /nonexistent/hallpass.toml: No such file or directory (os error 2)
-    "#);
+    insta::assert_snapshot!(error.trim_end(), @"error: cannot read /nonexistent/hallpass.toml: No such file or directory (os error 2)");
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("server.key");
     std::fs::write(&key, "no key").unwrap();
@@ -400,6 +396,24 @@ fn line(setting: &Setting) -> String {
         Change::AtStart => "start",
     };
     format!("| `{key}` | `{variable}` | `{flag}` | {default} | {change} | {meaning} |")
+}
+
+#[test]
+fn the_help_shows_every_setting_and_its_default() {
+    let (status, help, _) = hallpass(&["serve", "--help"], &[]);
+    assert_eq!(status, 0);
+    for setting in SETTINGS {
+        let flag = format!("--{}", setting.flag);
+        let line = help
+            .lines()
+            .find(|line| line.trim_start().starts_with(&flag))
+            .unwrap_or_else(|| panic!("{flag}"));
+        assert!(line.contains(setting.variable) && line.contains(setting.meaning), "{line}");
+        assert!(
+            setting.default.is_empty() || line.contains(&format!("[default: {}]", setting.default)),
+            "{line}"
+        );
+    }
 }
 
 #[test]
