@@ -27,12 +27,12 @@ async fn main() -> anyhow::Result<()> {
         world,
         purpose: Purpose::Service,
         limits: Arc::new(RateLimits::new(None)),
-        service_token_quota: None,
-        trusted_peers: Arc::from([]),
+        service_token_quota: None.into(),
+        trusted_peers: Arc::<[_]>::from([]).into(),
         requests: api::Requests::default(),
     };
     let listener = TcpListener::bind(argument("--listen")?).await?;
-    let url = serve::base_url(listener.local_addr()?);
+    let url = serve::base_url(&serve::Transport::Plain, listener.local_addr()?);
     let serving = tokio::spawn(serve::serve(listener, api::router(api), std::future::pending::<()>()));
     let ready = serde_json::json!({"api": url, "base_url": format!("{url}{BASE}")});
     let file = PathBuf::from(argument("--ready-file")?);

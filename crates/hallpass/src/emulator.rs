@@ -170,8 +170,8 @@ async fn begin(
         world: world.clone(),
         purpose: Purpose::Emulator,
         limits: Arc::new(RateLimits::new(limit)),
-        service_token_quota: None,
-        trusted_peers: Arc::clone(trusted_peers),
+        service_token_quota: None.into(),
+        trusted_peers: Arc::clone(trusted_peers).into(),
         requests: Requests::default(),
     };
     Ok(Current { router: api::router(api.clone()), api, directory })

@@ -2,11 +2,14 @@
 
 pub mod api;
 pub mod cli;
+pub mod config;
 pub mod emulator;
+pub mod live;
 pub mod operator;
 pub mod seed;
 pub mod serve;
 pub mod server_key;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod world;

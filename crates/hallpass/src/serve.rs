@@ -1,4 +1,5 @@
-//! Listening: accept connections, hand requests to the router, and drain on shutdown, so that no reply to a write is lost.
+//! Listening: accept connections, over TLS or not, hand requests to the router, and drain on shutdown, so that no reply to a write is
+//! lost.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -10,12 +11,14 @@ use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 use crate::api::Peer;
+use crate::tls::Tls;
 
 /// How long the head of a request may take to arrive, and how long an idle connection stays open.
 const HEAD_TIME: Duration = Duration::from_mins(1);
@@ -25,15 +28,37 @@ const DRAIN_TIME: Duration = Duration::from_secs(7);
 /// can make the server hold.
 const MOST_CONNECTIONS: usize = 4_096;
 const MOST_HEAD_BYTES: usize = 64 * 1024;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long to wait when no connection can be accepted, for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is done, then lets running requests finish.
+/// What requests travel over.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Plain TCP.
+    Plain,
+    /// TLS.
+    Tls(Tls),
+}
+
+/// Serves plain HTTP until `stop` is done, then lets running requests finish.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    serve_over(Transport::Plain, listener, router, stop).await;
+}
+
+/// Serves until `stop` is done, then lets running requests finish.
+pub async fn serve_over(
+    transport: Transport,
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MOST_HEAD_BYTES);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
+    let (accepting, stopped) = watch::channel(());
     let mut stop = std::pin::pin!(stop);
     loop {
         let (stream, peer) = tokio::select! {
@@ -52,35 +77,71 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             tracing::warn!(%peer, "too many connections, this one is closed");
             continue;
         };
-        let router = router.clone();
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer));
-            router.clone().oneshot(request)
-        });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let connection =
+            Connection { http: http.clone(), router: router.clone(), watcher: graceful.watcher(), peer };
+        let transport = transport.clone();
+        let mut stopped = stopped.clone();
         tokio::spawn(async move {
             let _place = place;
-            // A client that hangs up, or speaks no HTTP, is nothing to report.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, %peer, "connection ended");
+            match transport {
+                Transport::Plain => connection.serve(stream).await,
+                Transport::Tls(tls) => {
+                    let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.acceptor().accept(stream));
+                    tokio::select! {
+                        shaken = handshake => match shaken {
+                            Ok(Ok(stream)) => connection.serve(stream).await,
+                            Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
+                            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                        },
+                        // No request can have come yet, and the drain does not wait for one.
+                        _ = stopped.changed() => {}
+                    }
+                }
             }
         });
     }
     drop(listener);
+    drop(accepting);
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(DRAIN_TIME) => tracing::warn!("some requests were still running and were cut off"),
     }
 }
 
+/// An accepted connection.
+struct Connection {
+    http: http1::Builder,
+    router: Router,
+    watcher: Watcher,
+    peer: SocketAddr,
+}
+
+impl Connection {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
+        let Self { http, router, watcher, peer } = self;
+        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request)
+        });
+        // A client that hangs up, or speaks no HTTP, is nothing to report.
+        if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
+            tracing::debug!(%error, %peer, "connection ended");
+        }
+    }
+}
+
 /// The address of a listener as clients write it: one that listens everywhere is reached on loopback.
-pub fn base_url(address: SocketAddr) -> String {
+pub fn base_url(transport: &Transport, address: SocketAddr) -> String {
+    let scheme = match transport {
+        Transport::Plain => "http",
+        Transport::Tls(_) => "https",
+    };
     let ip = match address.ip() {
         ip if ip.is_unspecified() && ip.is_ipv4() => "127.0.0.1".to_owned(),
         ip if ip.is_unspecified() => "[::1]".to_owned(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
         std::net::IpAddr::V4(ip) => ip.to_string(),
     };
-    format!("http://{ip}:{}", address.port())
+    format!("{scheme}://{ip}:{}", address.port())
 }

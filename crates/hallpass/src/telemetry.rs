@@ -3,19 +3,35 @@
 use std::io::{BufWriter, IsTerminal as _};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 /// What is logged where nobody says otherwise.
 pub const DEFAULT_FILTER: &str = "info,sqlx=warn";
 
+/// What is logged, which can be changed while the process runs.
+#[derive(Debug, Clone)]
+pub struct LogFilter(Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Logs by this filter from now on.
+    pub fn set(&self, text: &str) -> Result<(), String> {
+        self.0.reload(filter(text)?).map_err(|error| error.to_string())
+    }
+}
+
+/// Understands a filter.
+pub fn filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(text)
+        .map_err(|error| format!("must be a level, or a list like info,hallpass=debug: {error}"))
+}
+
 /// Starts logging; what is still queued is written when the guard is dropped. A log that cannot be written to loses lines rather
 /// than holding up requests.
-pub fn init(filter: &str) -> Result<WorkerGuard, String> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| format!("the log filter cannot be understood: {error}"))?;
+pub fn init(text: &str) -> Result<(WorkerGuard, LogFilter), String> {
+    let (filter, handle) = reload::Layer::new(filter(text)?);
     // Lines that queued up are written together, and at the end of the queue at once.
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(BufWriter::new(std::io::stderr()));
     let registry = tracing_subscriber::registry().with(filter);
@@ -25,5 +41,5 @@ pub fn init(filter: &str) -> Result<WorkerGuard, String> {
         registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
     };
     result.map_err(|error| error.to_string())?;
-    Ok(guard)
+    Ok((guard, LogFilter(handle)))
 }

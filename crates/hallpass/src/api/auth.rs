@@ -284,7 +284,7 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
 /// `X-Forwarded-For` that may not. `None` where such a peer speaks, but cannot be understood.
 fn client_address(api: &Api, parts: &Parts) -> Option<IpAddr> {
     let peer = peer(parts)?;
-    resolve_client(peer, &parts.headers, &api.trusted_peers)
+    resolve_client(peer, &parts.headers, &api.trusted_peers.get())
 }
 
 fn resolve_client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {

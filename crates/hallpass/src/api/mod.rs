@@ -26,6 +26,7 @@ use hallpass_core::wire::envelope::{Envelope, ResultInfo};
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::live::Live;
 use crate::store::{Page, Paging, Purpose, Store};
 use crate::world::World;
 pub use auth::Peer;
@@ -51,9 +52,9 @@ pub struct Api {
     /// Rate limits.
     pub limits: Arc<RateLimits>,
     /// The most service tokens that an account may have; any number, if absent.
-    pub service_token_quota: Option<u32>,
+    pub service_token_quota: Live<Option<u32>>,
     /// Peers that may speak for a client.
-    pub trusted_peers: Arc<[IpNet]>,
+    pub trusted_peers: Live<Arc<[IpNet]>>,
     /// What is counted.
     pub requests: Requests,
 }

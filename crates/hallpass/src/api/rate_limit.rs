@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use hallpass_core::id::{ApiTokenId, UserId};
 
+use crate::live::Live;
+
 /// How long a window lasts.
 const WINDOW: Duration = Duration::from_mins(5);
 /// How often ended windows are looked for, where there is no room for a new one.
@@ -20,7 +22,7 @@ const MOST_WINDOWS: usize = 16_384;
 /// How much is allowed, and how much was used.
 #[derive(Debug)]
 pub struct RateLimits {
-    limit: Option<u32>,
+    limit: Live<Option<u32>>,
     credentials: Windows<Credential>,
     failures: Windows<IpAddr>,
 }
@@ -50,17 +52,22 @@ pub struct Usage {
 impl RateLimits {
     /// So many requests per five minutes, or no limit.
     pub fn new(limit: Option<u32>) -> Self {
-        Self { limit, credentials: Windows::default(), failures: Windows::default() }
+        Self { limit: limit.into(), credentials: Windows::default(), failures: Windows::default() }
+    }
+
+    /// Goes on with another limit; what was used counts on.
+    pub fn set_limit(&self, limit: Option<u32>) {
+        self.limit.set(limit);
     }
 
     /// Counts a request of a verified credential.
     pub fn count(&self, credential: Credential, now: Duration) -> Option<Usage> {
-        Some(self.credentials.count(credential, self.limit?, now))
+        Some(self.credentials.count(credential, self.limit.get()?, now))
     }
 
     /// Counts a failed attempt from an address; all of an IPv6 /64 count as one.
     pub fn count_failure(&self, from: IpAddr, now: Duration) -> Option<Usage> {
-        Some(self.failures.count(network(from), self.limit?, now))
+        Some(self.failures.count(network(from), self.limit.get()?, now))
     }
 }
 
@@ -157,6 +164,17 @@ mod tests {
     #[test]
     fn without_a_limit_nothing_is_counted() {
         assert_eq!(RateLimits::new(None).count(token(1), at(0)), None);
+    }
+
+    #[test]
+    fn another_limit_counts_for_windows_that_are_open() {
+        let limits = RateLimits::new(Some(3));
+        assert_eq!(limits.count(token(1), at(0)).unwrap().remaining, 2);
+        limits.set_limit(Some(2));
+        assert_eq!(limits.count(token(1), at(1)).unwrap().remaining, 0);
+        assert!(!limits.count(token(1), at(2)).unwrap().within);
+        limits.set_limit(None);
+        assert_eq!(limits.count(token(1), at(3)), None);
     }
 
     #[test]

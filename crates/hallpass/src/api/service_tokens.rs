@@ -63,7 +63,7 @@ pub(super) async fn create(
     let changed = api
         .store
         .service_tokens()
-        .create(&grant, token, digest, api.service_token_quota, now)
+        .create(&grant, token, digest, api.service_token_quota.get(), now)
         .await
         .map_err(failed)?;
     Ok(created(show(&changed.stored, Some(&secret))))

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use ipnet::IpNet;
 
-use super::operator::{self, OperatorAddress};
-use super::{Exit, Failure, LimitArgs, RateLimit, listen, output, stop_signal, write_ready_file};
+use super::{Exit, Failure, listen, operator, output, stop_signal, write_ready_file};
 use crate::api::{BASE, published};
+use crate::config::{Operator, RateLimit, read};
 use crate::emulator::{Emulator, Reach, may_listen};
 use crate::seed::{EXAMPLE, Seed};
-use crate::serve;
+use crate::serve::{self, Transport};
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -28,10 +29,24 @@ pub(super) struct Dev {
     #[arg(long)]
     allow_remote: bool,
     /// Address of a listener with metrics and health, or `off`
-    #[arg(long, default_value = "off", value_name = "ADDR|off")]
-    operator: OperatorAddress,
+    #[arg(long, default_value = "off", value_name = "ADDR|off", value_parser = read::operator)]
+    operator: Operator,
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+/// What the API allows to whom. The emulator has no configuration file, and no limit unless it is given one.
+#[derive(Debug, Args)]
+struct LimitArgs {
+    /// Requests per 5 minutes and credential, and failed attempts per client address; or `off`
+    #[arg(long, env = "HALLPASS_RATE_LIMIT", value_name = "N|off", default_value = "off", value_parser = read::rate_limit)]
+    rate_limit: RateLimit,
+    /// Address or network of a proxy whose X-Forwarded-For says who the client is (repeat, or separate by commas)
+    #[arg(long, env = "HALLPASS_TRUSTED_PEERS", value_name = "CIDR", value_delimiter = ',', value_parser = read::peer)]
+    trusted_peer: Vec<IpNet>,
+    /// File that gets the addresses as JSON once the server answers
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: Dev) -> Result<(), Failure> {
@@ -60,11 +75,11 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Usage, format!("the seed cannot be used: {error}")))?;
 
     let (listener, address) = listen(args.listen).await?;
-    let limit = args.limits.rate_limit.and_then(RateLimit::number);
+    let limit = args.limits.rate_limit.number();
     let emulator = Emulator::start(seed, reach, args.limits.trusted_peer.into(), limit).await;
     let emulator = emulator
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot start the emulator: {error}")))?;
-    let api = serve::base_url(address);
+    let api = serve::base_url(&Transport::Plain, address);
     let base_url = format!("{api}{BASE}");
     let operator = operator::listen(args.operator, {
         let emulator = emulator.clone();

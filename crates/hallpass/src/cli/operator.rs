@@ -1,8 +1,5 @@
 //! Where the operator's listener is, and that it ends with the server.
 
-use std::net::SocketAddr;
-use std::str::FromStr;
-
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -10,26 +7,9 @@ use tokio::task::JoinHandle;
 
 use super::Failure;
 use crate::api::Api;
+use crate::config::Operator;
+use crate::serve::Transport;
 use crate::{operator, serve};
-
-/// Where it listens, if at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OperatorAddress {
-    Off,
-    At(SocketAddr),
-}
-
-impl FromStr for OperatorAddress {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse() {
-            _ if text == "off" => Ok(Self::Off),
-            Ok(address) => Ok(Self::At(address)),
-            Err(_) => Err("must be an address with a port, like 127.0.0.1:8487, or off"),
-        }
-    }
-}
 
 /// The listener while it runs.
 #[derive(Debug, Default)]
@@ -39,10 +19,10 @@ pub(super) struct Listening {
 
 /// Starts listening.
 pub(super) async fn listen(
-    address: OperatorAddress,
+    address: Operator,
     api: impl Fn() -> Api + Send + Sync + 'static,
 ) -> Result<Listening, Failure> {
-    let OperatorAddress::At(address) = address else { return Ok(Listening::default()) };
+    let Operator::At(address) = address else { return Ok(Listening::default()) };
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} for the operator; choose another address, or --operator off")
     })?;
@@ -55,7 +35,7 @@ pub(super) async fn listen(
         // Told to, or left behind: both mean the end.
         let _ = stopped.await;
     }));
-    Ok(Listening { running: Some((serve::base_url(address), stop, serving)) })
+    Ok(Listening { running: Some((serve::base_url(&Transport::Plain, address), stop, serving)) })
 }
 
 impl Listening {

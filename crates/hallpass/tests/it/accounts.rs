@@ -47,8 +47,8 @@ impl Country {
             world,
             purpose: Purpose::Service,
             limits: Arc::new(RateLimits::new(None)),
-            trusted_peers: Arc::from([]),
-            service_token_quota: None,
+            trusted_peers: Arc::<[_]>::from([]).into(),
+            service_token_quota: None.into(),
             requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

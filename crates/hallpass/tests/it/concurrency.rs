@@ -460,8 +460,8 @@ impl Second {
             world: server.world.clone(),
             purpose: Purpose::Service,
             limits: Arc::new(RateLimits::new(None)),
-            service_token_quota,
-            trusted_peers: Arc::from([]),
+            service_token_quota: service_token_quota.into(),
+            trusted_peers: Arc::<[_]>::from([]).into(),
             requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

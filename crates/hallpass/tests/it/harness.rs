@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use hallpass::api::rate_limit::RateLimits;
 use hallpass::api::{self, Api};
+use hallpass::live::Live;
 use hallpass::serve;
 use hallpass::server_key::ServerKey;
 use hallpass::store::accounts::{Account, Membership, User, Zone};
@@ -207,8 +208,8 @@ impl TestServer {
             world: world.clone(),
             purpose: Purpose::Service,
             limits: Arc::new(RateLimits::new(options.rate_limit)),
-            service_token_quota: options.service_token_quota,
-            trusted_peers: options.trusted_peers.into(),
+            service_token_quota: options.service_token_quota.into(),
+            trusted_peers: Live::new(options.trusted_peers.into()),
             requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,93 @@
+//! SIGHUP: the configuration is read again, and what can be changed while the server runs is changed; all of it or nothing.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use sd_notify::NotifyState;
+use tokio::signal::unix::Signal;
+
+use super::check::certificate_files;
+use crate::api::Api;
+use crate::api::rate_limit::RateLimits;
+use crate::config::{Sources, Values};
+use crate::live::Live;
+use crate::telemetry::LogFilter;
+use crate::tls::{Pair, Tls};
+
+/// What a reload changes in a running server.
+pub(super) struct Running {
+    sources: Sources,
+    values: Values,
+    log: LogFilter,
+    limits: Arc<RateLimits>,
+    service_token_quota: Live<Option<u32>>,
+    trusted_peers: Live<Arc<[IpNet]>>,
+    tls: Option<Tls>,
+}
+
+impl Running {
+    pub(super) fn new(sources: Sources, values: Values, log: LogFilter, api: &Api, tls: Option<Tls>) -> Self {
+        Self {
+            sources,
+            values,
+            log,
+            limits: Arc::clone(&api.limits),
+            service_token_quota: api.service_token_quota.clone(),
+            trusted_peers: api.trusted_peers.clone(),
+            tls,
+        }
+    }
+
+    /// Reloads whenever it is told to.
+    pub(super) async fn follow(mut self, mut hangup: Signal) {
+        while hangup.recv().await.is_some() {
+            // Newer supervisors want the time with it, and take the reload for failed without.
+            let mut began = vec![NotifyState::Reloading];
+            began.extend(NotifyState::monotonic_usec_now());
+            tell_supervisor(&began);
+            match self.reload() {
+                Ok(()) => tracing::info!("the configuration was reloaded"),
+                Err(error) => {
+                    tracing::error!(error, "the configuration was not reloaded; the old one stays in force");
+                }
+            }
+            tell_supervisor(&[NotifyState::Ready]);
+        }
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        let (config, values) = self.sources.config().map_err(|problems| problems.to_string())?;
+        let files = certificate_files(&config);
+        let certificate = match (&self.tls, &files) {
+            (Some(tls), Some(files)) => {
+                let pair = Pair::read(files).map_err(|error| error.to_string())?;
+                Some((tls, pair))
+            }
+            (Some(_), None) | (None, Some(_)) => {
+                tracing::warn!("TLS is switched on or off when the server is started again");
+                None
+            }
+            (None, None) => None,
+        };
+        self.log.set(&config.log.filter)?;
+        if let Some((tls, pair)) = certificate {
+            tls.replace(pair);
+        }
+        self.limits.set_limit(config.api.rate_limit.number());
+        self.service_token_quota.set(config.api.service_token_quota);
+        self.trusted_peers.set(config.api.trusted_peers.into());
+        let waiting = self.values.needing_restart(&values);
+        if !waiting.is_empty() {
+            let settings = waiting.join(", ");
+            tracing::warn!(settings, "these changes count when the server is started again");
+        }
+        Ok(())
+    }
+}
+
+/// Says how far the server is to the supervisor that asked for it by `NOTIFY_SOCKET`, if one did.
+pub(super) fn tell_supervisor(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "cannot tell the supervisor");
+    }
+}
