@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 
 use crate::accounts::{Account, Accounts, Memberships, User, Zone, Zones};
 use crate::credentials::Credentials;
-use crate::envelope;
 use crate::error::Error;
 use crate::paging::Page;
 use crate::transport::{Call, Transport};
@@ -186,22 +185,14 @@ impl Client {
     /// A call whose reply holds one thing.
     pub(crate) async fn one<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
         let reply = self.0.send(&call).await?;
-        if reply.body.is_empty() {
-            return Err(reply.unreadable("the body is empty"));
-        }
-        envelope::read_result(&reply.body)
-            .map_err(|path| reply.unreadable(format!("{path} is not as expected")))
+        reply.result()
     }
 
     /// A call whose reply holds a page of a list.
     pub(crate) async fn page<T: DeserializeOwned>(&self, call: Call) -> Result<Page<T>, Error> {
         let reply = self.0.send(&call).await?;
-        if reply.body.is_empty() {
-            return Err(reply.unreadable("the body is empty"));
-        }
-        let items = envelope::read_result::<Option<Vec<T>>>(&reply.body)
-            .map_err(|path| reply.unreadable(format!("{path} is not as expected")))?;
-        Ok(Page { items: items.unwrap_or_default(), result_info: reply.around.page_info() })
+        let items = reply.result::<Option<Vec<T>>>()?.unwrap_or_default();
+        Ok(Page { items, result_info: reply.around.page_info() })
     }
 
     /// A call whose reply need not hold anything.

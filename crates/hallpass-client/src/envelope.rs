@@ -52,6 +52,8 @@ pub(crate) fn read_result<T: DeserializeOwned>(body: &[u8]) -> Result<T, String>
     let mut reader = serde_json::Deserializer::from_slice(body);
     match serde_path_to_error::deserialize::<_, Inside<T>>(&mut reader) {
         Ok(inside) => Ok(inside.result),
+        // What is missing at the top is the result.
+        Err(error) if error.path().iter().next().is_none() => Err("result".to_owned()),
         Err(error) => Err(error.path().to_string()),
     }
 }

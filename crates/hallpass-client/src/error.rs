@@ -57,9 +57,10 @@ impl ErrorKind {
             (500.., _) => Self::Server,
             (408, _) => Self::Timeout,
             (401, _) => Self::Unauthenticated,
-            // Missing or malformed headers come with 400, unknown credentials with 403.
+            // Missing or malformed headers come with 400, unknown credentials with 403. The original says 9109 also of a token that
+            // may not do something.
             (_, Some(6003 | 9103 | 9106 | 9107 | 9109)) => Self::Unauthenticated,
-            (403, _) => Self::Forbidden,
+            (403, _) | (_, Some(10000)) => Self::Forbidden,
             (404 | 410, _) => Self::NotFound,
             // 12132 is a conflict, 12139 a token in use.
             (409, _) | (_, Some(12132 | 12139)) => Self::Conflict,
@@ -166,7 +167,8 @@ impl fmt::Display for Error {
         }
         let mut facts = Vec::new();
         facts.extend(self.0.status.map(|status| format!("HTTP {status}")));
-        facts.extend(self.0.errors.first().map(|error| format!("code {}", error.code)));
+        let code = self.0.errors.first().map(|error| error.code).filter(|code| *code != 0);
+        facts.extend(code.map(|code| format!("code {code}")));
         facts.extend(self.0.request_id.as_deref().map(|id| format!("request {}", one_line(id))));
         if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
     }

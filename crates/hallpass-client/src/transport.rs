@@ -6,8 +6,9 @@ use hallpass_core::wire::envelope::ErrorObject;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::envelope::Around;
+use crate::envelope::{self, Around};
 use crate::error::{Error, ErrorKind};
 use crate::jitter;
 use crate::retry::{self, Outcome, Repeat};
@@ -74,16 +75,23 @@ pub(crate) struct Reply {
     status: u16,
     request_id: Option<String>,
     /// The bytes; none, where the server had nothing to say.
-    pub(crate) body: Vec<u8>,
+    body: Vec<u8>,
     /// Everything in the envelope but its result.
     pub(crate) around: Around,
 }
 
 impl Reply {
-    /// The error that this is no reply of the API.
-    pub(crate) fn unreadable(&self, detail: impl Into<String>) -> Error {
-        let error = Error::new(ErrorKind::Protocol).with_detail(detail);
-        error.with_reply(self.status, self.request_id.clone())
+    /// What was asked for.
+    pub(crate) fn result<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let read = if self.body.is_empty() {
+            Err("the body is empty".to_owned())
+        } else {
+            envelope::read_result(&self.body).map_err(|path| format!("{path} is not as expected"))
+        };
+        read.map_err(|detail| {
+            let error = Error::new(ErrorKind::Protocol).with_detail(detail);
+            error.with_reply(self.status, self.request_id.clone())
+        })
     }
 }
 
@@ -139,7 +147,7 @@ impl Transport {
             let json = HeaderValue::from_static("application/json");
             request = request.header(CONTENT_TYPE, json).body(body.clone());
         }
-        let mut response = request.send().await.map_err(|error| no_reply(error, None))?;
+        let mut response = request.send().await.map_err(no_reply)?;
         let status = response.status().as_u16();
         let request_id = request_id(response.headers());
         let read = read_body(&mut response).await;
@@ -173,9 +181,8 @@ impl Broken {
     fn at(self, status: u16, request_id: Option<String>) -> Failure {
         match self {
             Self::Cut(error) => {
-                let mut failure = no_reply(error, Some("the reply ended early"));
-                failure.error = failure.error.with_reply(status, request_id);
-                failure
+                let Failure { error, outcome } = no_reply(error);
+                Failure { error: error.with_reply(status, request_id), outcome }
             }
             Self::TooLong => {
                 let error = Error::new(ErrorKind::Protocol).with_detail("the reply is longer than 16 MiB");
@@ -196,29 +203,38 @@ async fn read_body(response: &mut reqwest::Response) -> Result<Vec<u8>, Broken> 
     Ok(body)
 }
 
-fn no_reply(error: reqwest::Error, detail: Option<&str>) -> Failure {
+/// No reply, or only the beginning of one.
+fn no_reply(error: reqwest::Error) -> Failure {
     let outcome = if error.is_connect() { Outcome::NotSent } else { Outcome::NoReply };
-    let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
-    let mut shown = Error::new(kind).with_cause(error.without_url());
-    if let Some(detail) = detail {
-        shown = shown.with_detail(detail);
+    let (kind, detail) = match (error.is_timeout(), outcome) {
+        (true, Outcome::NotSent) => (ErrorKind::Timeout, "no connection".to_owned()),
+        (true, _) => (ErrorKind::Timeout, "the server may have acted, or not".to_owned()),
+        (false, _) => (ErrorKind::Connection, deepest(&error)),
+    };
+    Failure { error: Error::new(kind).with_detail(detail).with_cause(error.without_url()), outcome }
+}
+
+/// What an error says at the end of its chain of causes: there it is the system's own word.
+fn deepest(mut error: &dyn std::error::Error) -> String {
+    while let Some(cause) = error.source() {
+        error = cause;
     }
-    Failure { error: shown, outcome }
+    error.to_string()
 }
 
 fn success(status: u16, request_id: Option<String>, body: Vec<u8>) -> Result<Reply, Failure> {
     let around = if body.is_empty() { Some(Around::default()) } else { Around::read(&body) };
-    let reply = Reply { status, request_id, body, around: around.unwrap_or_default() };
-    let failed = |error| Err(Failure { error, outcome: Outcome::Final });
-    if !reply.body.is_empty() && reply.around.success.is_none() {
-        return failed(reply.unreadable("the body has no envelope"));
+    let failed = |error: Error, id| Failure { error: error.with_reply(status, id), outcome: Outcome::Final };
+    let Some(around) = around else {
+        let error = Error::new(ErrorKind::Protocol).with_detail("the body is no JSON object");
+        return Err(failed(error, request_id));
+    };
+    let errors = around.errors();
+    if !around.success.unwrap_or(errors.is_empty()) {
+        let error = Error::new(ErrorKind::of_reply(status, first_code(&errors)));
+        return Err(failed(error.with_errors(errors), request_id));
     }
-    if reply.around.success == Some(false) {
-        let errors = reply.around.errors();
-        let error = Error::new(ErrorKind::of_reply(status, first_code(&errors))).with_errors(errors);
-        return failed(error.with_reply(status, reply.request_id));
-    }
-    Ok(reply)
+    Ok(Reply { status, request_id, body, around })
 }
 
 fn refusal(status: u16, request_id: Option<String>, headers: &HeaderMap, body: &[u8]) -> Failure {
