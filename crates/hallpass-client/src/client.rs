@@ -192,7 +192,7 @@ impl Client {
     pub(crate) async fn page<T: DeserializeOwned>(&self, call: Call) -> Result<Page<T>, Error> {
         let reply = self.0.send(&call).await?;
         let items = reply.result::<Option<Vec<T>>>()?.unwrap_or_default();
-        Ok(Page { items, result_info: reply.around.page_info() })
+        Ok(Page { items, result_info: reply.around.page_position() })
     }
 
     /// A call whose reply need not hold anything.

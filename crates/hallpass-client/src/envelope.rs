@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::paging::PageInfo;
+use crate::paging::PagePosition;
 
 /// Everything in an envelope but its result.
 #[derive(Debug, Default, Deserialize)]
@@ -19,7 +19,7 @@ pub(crate) struct Around {
     #[serde(default)]
     errors: Value,
     #[serde(default, deserialize_with = "lenient")]
-    result_info: Option<PageInfo>,
+    result_info: Option<PagePosition>,
 }
 
 impl Around {
@@ -37,7 +37,7 @@ impl Around {
     }
 
     /// Where a page stands in its list.
-    pub(crate) fn page_info(&self) -> PageInfo {
+    pub(crate) fn page_position(&self) -> PagePosition {
         self.result_info.unwrap_or_default()
     }
 }

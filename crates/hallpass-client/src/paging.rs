@@ -24,13 +24,13 @@ pub struct Page<T> {
     /// What it holds.
     pub items: Vec<T>,
     /// Where it stands, as far as the server says.
-    pub result_info: PageInfo,
+    pub result_info: PagePosition,
 }
 
 /// Where a page stands in its list. Hallpass says all of it; others leave parts out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct PageInfo {
+pub struct PagePosition {
     /// The page, from 1.
     #[serde(deserialize_with = "envelope::number")]
     pub page: Option<u64>,
@@ -48,7 +48,7 @@ pub struct PageInfo {
     pub total_pages: Option<u64>,
 }
 
-impl PageInfo {
+impl PagePosition {
     /// Whether this page, the last of `seen` elements, says plainly that no other follows.
     fn is_last(&self, page: u64, seen: u64) -> bool {
         self.page == Some(page)

@@ -82,7 +82,6 @@ fn is_kept<T>(patch: &Patch<T>) -> bool {
     matches!(patch, Patch::Keep)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn set_or_null<S: Serializer>(patch: &Patch<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     match patch {
         Patch::Set(time) => serializer.serialize_some(time),

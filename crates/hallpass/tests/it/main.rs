@@ -13,6 +13,7 @@
 mod accounts;
 mod api_tokens;
 mod canary;
+mod client;
 mod command_line;
 mod concurrency;
 mod crash;

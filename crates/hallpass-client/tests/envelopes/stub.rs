@@ -121,8 +121,9 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Request {
 async fn answer(mut stream: TcpStream, step: Step) {
     match step {
         Step::Reply { status, headers, body } => {
-            let headers: String =
+            let headers: Vec<_> =
                 headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let headers = headers.concat();
             let length =
                 if status == 204 { String::new() } else { format!("content-length: {}\r\n", body.len()) };
             let reply = format!("HTTP/1.1 {status} x\r\nconnection: close\r\n{length}{headers}\r\n{body}");
@@ -141,7 +142,7 @@ async fn answer(mut stream: TcpStream, step: Step) {
         }
         Step::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await.unwrap();
-            while stream.write_all(&[b' '; 65_536]).await.is_ok() {}
+            while stream.write_all(&[b' '; 4_096]).await.is_ok() {}
         }
     }
 }
