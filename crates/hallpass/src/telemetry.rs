@@ -11,6 +11,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// What is logged where nobody says otherwise.
 pub const DEFAULT_FILTER: &str = "info,sqlx=warn";
 
+/// The same for commands that ask a server, print, and end.
+pub const VERB_FILTER: &str = "warn";
+
 /// Starts logging; what is still queued is written when the guard is dropped. A log that cannot be written to loses lines rather
 /// than holding up requests.
 pub fn init(filter: &str) -> Result<WorkerGuard, String> {

@@ -206,11 +206,11 @@ fn the_core_does_no_io() {
 
 #[test]
 fn the_client_knows_nothing_of_the_service() {
+    /// Nor does it know how the core thinks: it speaks of what goes over the wire.
+    const KNOWN: [&str; 5] = ["id", "secret", "service_token::Patch", "time", "wire"];
     let manifest = read("crates/hallpass-client/Cargo.toml");
     let ours: Vec<_> = manifest.lines().filter(|line| line.starts_with("hallpass")).collect();
     assert_eq!(ours, ["hallpass-core.workspace = true"]);
-    // Nor does it know how the core thinks: it speaks of what goes over the wire.
-    const KNOWN: [&str; 5] = ["id", "secret", "service_token::Patch", "time", "wire"];
     for (path, text) in sources("crates/hallpass-client/src") {
         for rest in code(&text).split("hallpass_core::").skip(1) {
             let rest = rest.trim_start_matches('{');
@@ -288,6 +288,14 @@ fn arrows_point_down() {
         let depth = file.matches('/').count() + 1;
         let climbs = "super::".repeat(depth + 2);
         assert!(!code.contains(&climbs), "{path} climbs with {climbs}");
+    }
+}
+
+#[test]
+fn only_the_command_line_calls_the_client() {
+    for (path, text) in sources("crates/hallpass/src") {
+        let inside = path.starts_with("crates/hallpass/src/cli/");
+        assert!(inside || !code(&text).contains("hallpass_client"), "{path} uses the client");
     }
 }
 

@@ -35,3 +35,6 @@ mod service_tokens;
 mod serving;
 mod trespass;
 mod unavailable;
+mod verbs;
+mod verbs_terminal;
+mod verbs_text;
