@@ -10,6 +10,8 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 /// What is logged where nobody says otherwise.
 pub const DEFAULT_FILTER: &str = "info,sqlx=warn";
+/// The same for commands that ask a server, print, and end.
+pub const VERB_FILTER: &str = "warn";
 
 /// What is logged, which can be changed while the process runs.
 #[derive(Debug, Clone)]

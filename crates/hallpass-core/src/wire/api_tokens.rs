@@ -87,7 +87,8 @@ pub struct PolicyGroup {
     /// The sender's notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Value>,
-    /// Its name.
+    /// Its name; empty where a server does not say.
+    #[serde(default)]
     pub name: String,
 }
 

@@ -20,13 +20,15 @@ pub struct ServiceToken {
     /// The secret half: only in the replies to create, rotate, and an update that rotated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<RevealedSecret>,
-    /// The number of its current secret.
+    /// The number of its current secret; 1 where a server does not say.
+    #[serde(default = "first_version")]
     pub client_secret_version: u32,
     /// When it was made, in whole seconds.
     pub created_at: Timestamp,
     /// How long it is good for, as its creator wrote it.
     pub duration: String,
-    /// Whether it may be used at all.
+    /// Whether it may be used at all; it may, where a server does not say.
+    #[serde(default = "enabled")]
     pub enabled: bool,
     /// When it expires; for `forever`, [`Timestamp::FOREVER`].
     pub expires_at: Timestamp,
@@ -42,6 +44,14 @@ pub struct ServiceToken {
     pub previous_client_secret_expires_at: Option<Timestamp>,
     /// When it last changed, in whole seconds.
     pub updated_at: Timestamp,
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+fn enabled() -> bool {
+    true
 }
 
 impl ServiceToken {

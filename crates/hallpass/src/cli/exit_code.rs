@@ -20,7 +20,30 @@ pub enum Exit {
     NotBootstrapped,
     /// The server key is missing or does not fit the store, or the store is another kind's.
     DoesNotFit,
+    /// There is no such object.
+    NotFound,
+    /// The server does not accept the credentials, or they may not do that.
+    Refused,
+    /// The server cannot be reached, or cannot answer now; the same command may work later.
+    Unreachable,
 }
+
+/// The same for people, below the root's `--help`.
+pub(super) const EXPLAINED: &str = "\
+Exit codes:
+  0  it did what it was asked
+  1  it could not, or the question was answered with no
+  2  it was asked wrongly, or there was no terminal to ask on
+  3  bootstrap: it had been done before
+  4  serve: the store is empty
+  5  the server key is missing or does not fit the store
+  6  there is no such object
+  7  the server refused the credentials, or they may not do that
+  8  the server cannot be reached, or cannot answer now
+
+Example:
+  hallpass dev                             the emulator, to try things out
+  hallpass token create deploy --help      what a verb can do";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -31,6 +54,9 @@ impl From<Exit> for ExitCode {
             Exit::AlreadyDone => 3,
             Exit::NotBootstrapped => 4,
             Exit::DoesNotFit => 5,
+            Exit::NotFound => 6,
+            Exit::Refused => 7,
+            Exit::Unreachable => 8,
         })
     }
 }

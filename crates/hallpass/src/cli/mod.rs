@@ -1,14 +1,26 @@
 //! The command line.
 
+mod api_token;
+mod api_token_text;
+mod ask;
 mod bootstrap;
+mod called;
 mod check;
+mod completions;
 mod dev;
+mod directory;
 mod exit_code;
+mod find;
 mod operator;
 mod output;
 mod reload;
 mod serve;
 mod settings;
+mod table;
+mod target;
+mod token;
+mod token_text;
+mod when;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,21 +31,23 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::telemetry;
+use crate::telemetry::{self, LogFilter};
 pub use exit_code::{Exit, Failure};
 use settings::StoreArgs;
 
 /// Self-hosted, Cloudflare-compatible Access service tokens.
 #[derive(Debug, Parser)]
-#[command(name = "hallpass", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "hallpass", version, propagate_version = true, arg_required_else_help = true, after_help = exit_code::EXPLAINED)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What is logged on standard error: a level, or a list like `info,hallpass=debug`
-    #[arg(long, global = true, env = "HALLPASS_LOG", default_value = telemetry::DEFAULT_FILTER, value_name = "FILTER", display_order = 900)]
-    log: String,
+    /// What is logged on standard error: a level, or a list like `info,hallpass=debug` [default: info,sqlx=warn for dev,
+    /// serve and bootstrap, else warn]
+    #[arg(long, global = true, env = "HALLPASS_LOG", value_name = "FILTER")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,32 +58,74 @@ enum Command {
     Serve(serve::Serve),
     /// Make the first account, zone, user and API token of an empty store, and show them once
     Bootstrap(bootstrap::Bootstrap),
+    Token(token::Token),
+    ApiToken(api_token::ApiToken),
+    Account(directory::Account),
+    Zone(directory::Zone),
+    User(directory::User),
+    /// Print what a shell needs to complete command lines
+    Completions(completions::Completions),
+}
+
+/// What a command needs around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It works on a store: many threads, and a log of what happens.
+    Server,
+    /// It asks a server, prints, and ends: one thread, and no log but of trouble.
+    Verb,
+}
+
+impl Command {
+    fn role(&self) -> Role {
+        match self {
+            Self::Dev(_) | Self::Serve(_) | Self::Bootstrap(_) => Role::Server,
+            Self::Token(_)
+            | Self::ApiToken(_)
+            | Self::Account(_)
+            | Self::Zone(_)
+            | Self::User(_)
+            | Self::Completions(_) => Role::Verb,
+        }
+    }
+
+    async fn run(self, log: LogFilter) -> Result<(), Failure> {
+        match self {
+            Self::Dev(args) => dev::run(args).await,
+            Self::Serve(args) => serve::run(args, log).await,
+            Self::Bootstrap(args) => bootstrap::run(args).await,
+            Self::Token(args) => token::run(args).await,
+            Self::ApiToken(args) => api_token::run(args).await,
+            Self::Account(args) => directory::run_account(args).await,
+            Self::Zone(args) => directory::run_zone(args).await,
+            Self::User(args) => directory::run_user(args).await,
+            Self::Completions(args) => completions::run(&args),
+        }
+    }
 }
 
 /// Parses the command line, runs, and says how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let (_guard, log) = match telemetry::init(&cli.log) {
+    let (filter, mut runtime) = match cli.command.role() {
+        Role::Server => (telemetry::DEFAULT_FILTER, Builder::new_multi_thread()),
+        Role::Verb => (telemetry::VERB_FILTER, Builder::new_current_thread()),
+    };
+    let (_guard, log) = match telemetry::init(cli.log.as_deref().unwrap_or(filter)) {
         Ok(logging) => logging,
         Err(error) => {
             output::complain(&format!("error: the log filter {error}"));
             return Exit::Usage.into();
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output::complain(&format!("error: cannot start: {error}"));
             return Exit::Failed.into();
         }
     };
-    let done = runtime.block_on(async {
-        match cli.command {
-            Command::Dev(args) => dev::run(args).await,
-            Command::Serve(args) => serve::run(args, log).await,
-            Command::Bootstrap(args) => bootstrap::run(args).await,
-        }
-    });
+    let done = runtime.block_on(cli.command.run(log));
     match done {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {

@@ -46,10 +46,11 @@ fn sources(directory: &str) -> BTreeMap<String, String> {
     rust.map(|path| (path.clone(), read(&path))).collect()
 }
 
+/// Where the sources of the three crates are.
+const CRATES: [&str; 3] = ["crates/hallpass/src", "crates/hallpass-client/src", "crates/hallpass-core/src"];
+
 fn all_sources() -> BTreeMap<String, String> {
-    let mut all = sources("crates/hallpass/src");
-    all.extend(sources("crates/hallpass-core/src"));
-    all
+    CRATES.iter().flat_map(|directory| sources(directory)).collect()
 }
 
 /// A text without its comments.
@@ -142,7 +143,7 @@ fn what_looks_like_a_path_is_one() {
 #[test]
 fn the_architecture_shows_every_module() {
     let map = read("ARCHITECTURE.md");
-    for directory in ["crates/hallpass/src", "crates/hallpass-core/src"] {
+    for directory in CRATES {
         for path in below(directory) {
             let name = Path::new(&path).file_name().unwrap().to_str().unwrap();
             let wanted = Path::new(&path).extension().is_some_and(|extension| extension == "rs")
@@ -200,6 +201,21 @@ fn the_core_does_no_io() {
         let net = code.matches("std::net").count();
         let addresses = code.matches("std::net::IpAddr").count();
         assert_eq!(net, addresses, "{path} has more of std::net than IpAddr");
+    }
+}
+
+#[test]
+fn the_client_knows_nothing_of_the_service() {
+    /// Nor does it know how the core thinks: it speaks of what goes over the wire.
+    const KNOWN: [&str; 5] = ["id", "secret", "service_token::Patch", "time", "wire"];
+    let manifest = read("crates/hallpass-client/Cargo.toml");
+    let ours: Vec<_> = manifest.lines().filter(|line| line.starts_with("hallpass")).collect();
+    assert_eq!(ours, ["hallpass-core.workspace = true"]);
+    for (path, text) in sources("crates/hallpass-client/src") {
+        for rest in code(&text).split("hallpass_core::").skip(1) {
+            let rest = rest.trim_start_matches('{');
+            assert!(KNOWN.iter().any(|known| rest.starts_with(known)), "{path} uses {rest:.40}");
+        }
     }
 }
 
@@ -297,7 +313,17 @@ fn arrows_point_down() {
 }
 
 #[test]
+fn only_the_command_line_calls_the_client() {
+    for (path, text) in sources("crates/hallpass/src") {
+        let inside = path.starts_with("crates/hallpass/src/cli/");
+        assert!(inside || !code(&text).contains("hallpass_client"), "{path} uses the client");
+    }
+}
+
+#[test]
 fn only_the_world_asks_for_time_and_entropy() {
+    /// The client draws the length of a pause, and nothing else.
+    const DOORS: [&str; 2] = ["crates/hallpass/src/world.rs", "crates/hallpass-client/src/jitter.rs"];
     const ASKS: [&str; 9] = [
         "Timestamp::now",
         "Zoned::now",
@@ -311,7 +337,7 @@ fn only_the_world_asks_for_time_and_entropy() {
     ];
     for (path, text) in all_sources() {
         for asks in ASKS {
-            let outside = path != "crates/hallpass/src/world.rs";
+            let outside = !DOORS.contains(&path.as_str());
             assert!(!(outside && code(&text).contains(asks)), "{path} has {asks}");
         }
     }
@@ -343,6 +369,8 @@ fn secrets_are_revealed_in_few_places() {
         }
     }
     let listed = [
+        // The headers that carry a caller's own credentials.
+        ("crates/hallpass-client/src/credentials.rs", 2),
         // The digest is made of it.
         ("crates/hallpass-core/src/secret.rs", 1),
         // The one reply that shows it.

@@ -13,6 +13,7 @@
 mod accounts;
 mod api_tokens;
 mod canary;
+mod client;
 mod command_line;
 mod concurrency;
 mod configuration;
@@ -38,3 +39,6 @@ mod silent;
 mod tls;
 mod trespass;
 mod unavailable;
+mod verbs;
+mod verbs_terminal;
+mod verbs_text;

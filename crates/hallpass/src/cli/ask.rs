@@ -1,0 +1,54 @@
+//! Questions before something that cannot be undone.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Exit, Failure};
+
+/// The flag of verbs that ask.
+#[derive(Debug, Args)]
+pub(super) struct Yes {
+    /// Do it without asking; needed where there is no terminal to ask on
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Yes {
+    /// Asks on the terminal whether to go on. What is asked ends with a question mark.
+    pub(super) fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            let message =
+                format!("there is no terminal to ask on; to answer this with yes, say --yes: {question}");
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        let mut terminal = io::stderr().lock();
+        write!(terminal, "{question} [y/N] ").and_then(|()| terminal.flush()).context("cannot ask")?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+        if is_yes(&answer) { Ok(()) } else { Err(Failure::new(Exit::Failed, "nothing was changed")) }
+    }
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for answer in ["y\n", "Y", " yes \n", "YES\n"] {
+            assert!(is_yes(answer), "{answer:?}");
+        }
+        for answer in ["", "\n", "n", "no", "yesterday", "ok"] {
+            assert!(!is_yes(answer), "{answer:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `hallpass account`, `zone` and `user`: what the credential reaches; and the account or zone that a verb is about.
+
+use std::fmt::Display;
+
+use clap::{Args, Subcommand};
+use hallpass_client::ServiceTokens;
+use hallpass_core::id::{AccountId, ZoneId};
+use hallpass_core::time::Timestamp;
+use hallpass_core::wire::accounts;
+
+use super::Failure;
+use super::called::Called;
+use super::find::{self, Named};
+use super::output::Format;
+use super::table::{self, Cell};
+use super::target::Target;
+use super::when::dated;
+use crate::world::World;
+
+/// List the accounts
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Account {
+    #[command(subcommand)]
+    verb: AccountVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountVerb {
+    /// List the accounts that the credential reaches
+    #[command(after_help = "Example:\n  hallpass account list")]
+    List(Show),
+}
+
+/// List the zones
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Zone {
+    #[command(subcommand)]
+    verb: ZoneVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum ZoneVerb {
+    /// List the zones that the credential reaches
+    #[command(after_help = "Example:\n  hallpass zone list")]
+    List(Show),
+}
+
+/// Show the user
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct User {
+    #[command(subcommand)]
+    verb: UserVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserVerb {
+    /// Show the user whose credential it is
+    #[command(after_help = "Example:\n  hallpass user get")]
+    Get(Show),
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    #[command(flatten)]
+    format: Format,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) async fn run_account(args: Account) -> Result<(), Failure> {
+    let AccountVerb::List(args) = args.verb;
+    let called = args.target.call()?;
+    let accounts: Vec<accounts::Account> = called.collect(called.client.accounts().all()).await?;
+    args.format.print(&accounts, || list_of_accounts(&accounts, World::machine().now()))
+}
+
+pub(super) async fn run_zone(args: Zone) -> Result<(), Failure> {
+    let ZoneVerb::List(args) = args.verb;
+    let called = args.target.call()?;
+    let zones: Vec<accounts::Zone> = called.collect(called.client.zones().all()).await?;
+    args.format.print(&zones, || list_of_zones(&zones, World::machine().now()))
+}
+
+pub(super) async fn run_user(args: User) -> Result<(), Failure> {
+    let UserVerb::Get(args) = args.verb;
+    let called = args.target.call()?;
+    let user = called.ask(called.client.user().get()).await?;
+    let text = || {
+        let created = dated(user.created_on, World::machine().now());
+        table::fields(&[
+            ("e-mail", (&user.email).into()),
+            ("id", user.id.into()),
+            ("created", created.into()),
+        ])
+    };
+    args.format.print(&user, text)
+}
+
+fn list_of_accounts(accounts: &[accounts::Account], now: Timestamp) -> String {
+    let row = |account: &accounts::Account| {
+        [Cell::from(&account.name), account.id.into(), dated(account.created_on, now).into()]
+    };
+    table::table(["NAME", "ID", "CREATED"], &accounts.iter().map(row).collect::<Vec<_>>())
+}
+
+fn list_of_zones(zones: &[accounts::Zone], now: Timestamp) -> String {
+    let row = |zone: &accounts::Zone| {
+        let created = dated(zone.created_on, now);
+        [Cell::from(&zone.name), zone.id.into(), (&zone.account.name).into(), created.into()]
+    };
+    table::table(["NAME", "ID", "ACCOUNT", "CREATED"], &zones.iter().map(row).collect::<Vec<_>>())
+}
+
+impl Named for accounts::Account {
+    const KIND: &'static str = "account";
+
+    fn id(&self) -> impl Display {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for accounts::Zone {
+    const KIND: &'static str = "zone";
+
+    fn id(&self) -> impl Display {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The flag of verbs that are about an account.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server and credentials")]
+pub(super) struct AccountFlag {
+    /// Id or name of the account, or the variable `HALLPASS_ACCOUNT_ID`; need not be said where the credential reaches only one
+    #[arg(long, value_name = "ID|NAME")]
+    account: Option<String>,
+}
+
+/// The flags of verbs that are about an account or a zone.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server and credentials")]
+pub(super) struct PlaceFlags {
+    #[command(flatten)]
+    account: AccountFlag,
+    /// Id or name of a zone, for the tokens that were made there, instead of the account's
+    #[arg(long, value_name = "ID|NAME", conflicts_with = "account")]
+    zone: Option<String>,
+}
+
+impl AccountFlag {
+    /// Whether the flag is given.
+    pub(super) fn is_given(&self) -> bool {
+        self.account.is_some()
+    }
+
+    /// The account that is meant: by id, which need not be listed, or by name; unsaid, the only one that the credential reaches.
+    pub(super) async fn find(&self, called: &Called) -> Result<AccountId, Failure> {
+        let wanted = self.account.as_ref().or(called.account.as_ref());
+        if let Some(id) = wanted.and_then(|wanted| wanted.parse().ok()) {
+            return Ok(id);
+        }
+        let all: Vec<accounts::Account> = called.collect(called.client.accounts().all()).await?;
+        let found = match wanted {
+            Some(wanted) => find::one(wanted, all),
+            None => find::only(all, "--account"),
+        };
+        Ok(found?.id)
+    }
+}
+
+impl PlaceFlags {
+    /// The service tokens of the account or zone that is meant.
+    pub(super) async fn service_tokens(&self, called: &Called) -> Result<ServiceTokens, Failure> {
+        match &self.zone {
+            Some(zone) => Ok(called.client.zone(find_zone(called, zone).await?).service_tokens()),
+            None => Ok(called.client.account(self.account.find(called).await?).service_tokens()),
+        }
+    }
+}
+
+/// The zone that is meant: by id, which need not be listed, or by name.
+async fn find_zone(called: &Called, wanted: &str) -> Result<ZoneId, Failure> {
+    if let Ok(id) = wanted.parse() {
+        return Ok(id);
+    }
+    let all: Vec<accounts::Zone> = called.collect(called.client.zones().all()).await?;
+    Ok(find::one(wanted, all)?.id)
+}
