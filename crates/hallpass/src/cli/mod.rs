@@ -2,7 +2,10 @@
 
 mod bootstrap;
 mod dev;
+mod doctor;
 mod exit_code;
+mod import;
+mod local;
 mod output;
 mod serve;
 
@@ -44,6 +47,44 @@ enum Command {
     Serve(serve::Serve),
     /// Make the first account, zone, user and API token of an empty store, and show them once
     Bootstrap(bootstrap::Bootstrap),
+    /// Service tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Accounts
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Zones
+    #[command(subcommand)]
+    Zone(ZoneCommand),
+    /// Users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Say what is wrong with a store and its server, and what to do about it; changes nothing
+    Doctor(doctor::Doctor),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Take over tokens that were issued elsewhere, on the store itself: their clients need not change
+    Import(import::Import),
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// Add an account, on the store itself
+    Add(local::AddAccount),
+}
+
+#[derive(Debug, Subcommand)]
+enum ZoneCommand {
+    /// Add a zone to an account, on the store itself
+    Add(local::AddZone),
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a user, on the store itself, and show the global key once
+    Add(local::AddUser),
 }
 
 /// Where the store is.
@@ -151,6 +192,11 @@ pub fn main() -> ExitCode {
             Command::Dev(args) => dev::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Bootstrap(args) => bootstrap::run(args).await,
+            Command::Token(TokenCommand::Import(args)) => import::run(args).await,
+            Command::Account(AccountCommand::Add(args)) => local::add_account(args).await,
+            Command::Zone(ZoneCommand::Add(args)) => local::add_zone(args).await,
+            Command::User(UserCommand::Add(args)) => local::add_user(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
         }
     });
     match done {

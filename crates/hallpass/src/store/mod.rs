@@ -9,10 +9,12 @@ pub mod api_tokens;
 mod audit;
 mod batch;
 pub mod callers;
+pub mod diagnosis;
 mod digests;
 mod engine;
 pub mod error;
 mod founding;
+mod import;
 pub mod service_tokens;
 mod writer;
 
@@ -37,6 +39,7 @@ use callers::Callers;
 use engine::{PATIENCE, Pool, on_engine};
 use error::{OpenError, StoreError, WriteError};
 pub use founding::{FirstToken, Founding};
+pub use import::Holder;
 use service_tokens::ServiceTokens;
 use writer::{Job, Message, Writer};
 
