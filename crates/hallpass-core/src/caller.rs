@@ -62,6 +62,8 @@ impl Actor {
             Self::UserToken { id } | Self::AccountToken { id } => id.to_string(),
             Self::System(SystemReason::Bootstrap) => "bootstrap".to_owned(),
             Self::System(SystemReason::Seed) => "seed".to_owned(),
+            Self::System(SystemReason::Import) => "import".to_owned(),
+            Self::System(SystemReason::CommandLine) => "command_line".to_owned(),
         }
     }
 }
@@ -73,6 +75,10 @@ pub enum SystemReason {
     Bootstrap,
     /// The known state of the emulator.
     Seed,
+    /// Service tokens that were issued elsewhere, brought by an operator who can reach the store.
+    Import,
+    /// An account, a zone or a user, added by an operator who can reach the store.
+    CommandLine,
 }
 
 /// Where a request came from.

@@ -26,6 +26,11 @@ impl ClientId {
         Self(format!("{:032x}{MARK}", u128::from_be_bytes(bytes)))
     }
 
+    /// The 32 hex digits, by which a token is found and of which no two tokens have the same.
+    pub fn digits(&self) -> &str {
+        self.0.get(..32).unwrap_or_default()
+    }
+
     /// The whole text.
     pub fn as_str(&self) -> &str {
         &self.0

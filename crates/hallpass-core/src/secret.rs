@@ -46,6 +46,17 @@ impl SecretKind {
     }
 }
 
+/// The text is no service token's secret. It says which rule was broken, and nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSecret {
+    /// It has neither form.
+    #[error("must be a secret as it was issued: cfast_ and 48 characters, or 64 lower-case hex digits")]
+    Form,
+    /// It has the newer form, with a wrong checksum.
+    #[error("its checksum does not fit: it was mistyped or cut off")]
+    Checksum,
+}
+
 /// A secret in the clear. It has no `Display` and no `Serialize`; every use of [`reveal`](Self::reveal) can be found by name.
 ///
 /// ```compile_fail
@@ -80,6 +91,25 @@ impl ClientSecret {
     /// A secret that somebody presented, in whatever form: only its digest decides.
     pub fn presented(text: &str) -> Self {
         Self(Zeroizing::new(text.to_owned()))
+    }
+
+    /// A service token's secret that was issued elsewhere, in the form that [`mint`](Self::mint) gives it, or in the older one,
+    /// 64 hex digits. Texts that somebody made up are refused: they could be guessed from their digests.
+    pub fn issued(text: &str) -> Result<Self, InvalidSecret> {
+        if let Some((body, check)) = text
+            .strip_prefix(SecretKind::ServiceToken.prefix())
+            .and_then(|rest| rest.split_at_checked(BODY_LENGTH))
+        {
+            if check.len() != 8 || !body.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                return Err(InvalidSecret::Form);
+            }
+            if check != format!("{:08x}", crc32fast::hash(body.as_bytes())) {
+                return Err(InvalidSecret::Checksum);
+            }
+        } else if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(InvalidSecret::Form);
+        }
+        Ok(Self::presented(text))
     }
 
     /// The text, for the one reply that shows it.
@@ -191,6 +221,33 @@ mod tests {
     #[test]
     fn the_checksum_is_that_of_the_published_example() {
         assert_eq!(crc32fast::hash(b"EqN8f9vx3sKOSY4mwCMCbZYb02L4OvfAkacLAqTZ"), 0x63a4_35a7);
+    }
+
+    #[test]
+    fn both_forms_of_issued_secrets_are_taken_and_nothing_else() {
+        let old = "0123456789abcdef".repeat(4);
+        for text in [
+            "cfast_EqN8f9vx3sKOSY4mwCMCbZYb02L4OvfAkacLAqTZ63a435a7",
+            &old,
+            mint(SecretKind::ServiceToken).reveal(),
+        ] {
+            assert_eq!(ClientSecret::issued(text).unwrap().reveal(), text);
+        }
+        let mistyped = "cfast_EqN8f9vx3sKOSY4mwCMCbZYb02L4OvfAkacLAqTZ63a435a8";
+        assert_eq!(ClientSecret::issued(mistyped).unwrap_err(), InvalidSecret::Checksum);
+        for text in [
+            "",
+            "hunter2",
+            "cfast_",
+            "cfast_EqN8f9vx3sKOSY4mwCMCbZYb02L4OvfAkacLAqTZ63a435a",
+            "cfast_EqN8f9vx3sKOSY4mwCMCbZYb02L4OvfAkacLAqT-63a435a7",
+            "cfat_EqN8f9vx3sKOSY4mwCMCbZYb02L4OvfAkacLAqTZ63a435a7",
+            &"é".repeat(32),
+            &"0123456789ABCDEF".repeat(4),
+            &old[1..],
+        ] {
+            assert_eq!(ClientSecret::issued(text).unwrap_err(), InvalidSecret::Form, "{text:?}");
+        }
     }
 
     #[test]

@@ -164,7 +164,36 @@ pub enum Invalid {
     SecretVersion,
 }
 
+/// Why a token that was issued elsewhere cannot be taken over as described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidImport {
+    /// It could not be issued here either.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Two statements about its end that contradict each other.
+    #[error("a token that is good forever does not expire: leave one of duration and expires_at out")]
+    ForeverExpires,
+}
+
 impl ServiceToken {
+    /// A token that was issued elsewhere and keeps its client ID. Its time starts now, unless it is known when it expires: a
+    /// date that is over makes an expired token, which a refresh brings back.
+    pub fn import(
+        new: NewServiceToken,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Self, InvalidImport> {
+        let mut token = Self::issue(new, now)?;
+        match (&token.validity, expires_at) {
+            (_, None) => {}
+            // So long a date is how "never" is shown.
+            (Validity::Forever, Some(expiry)) if expiry >= Timestamp::FOREVER => {}
+            (Validity::Forever, Some(_)) => return Err(InvalidImport::ForeverExpires),
+            (Validity::For(_), Some(expiry)) => token.expires_at = Some(expiry),
+        }
+        Ok(token)
+    }
+
     /// A new token, whose time starts now.
     pub fn issue(new: NewServiceToken, now: Timestamp) -> Result<Self, Invalid> {
         let NewServiceToken { id, account_id, zone_id, client_id, spec } = new;

@@ -38,6 +38,41 @@ fn token(duration: &str) -> ServiceToken {
     token_of(spec(duration))
 }
 
+fn imported(duration: &str, expires_at: Option<&str>) -> Result<ServiceToken, InvalidImport> {
+    let new = NewServiceToken {
+        id: ServiceTokenId::from_bytes([1; 16]),
+        account_id: AccountId::from_bytes([2; 16]),
+        zone_id: None,
+        client_id: "88bf3b6d86161464f6509f7219099e57.access.example.com".parse().unwrap(),
+        spec: spec(duration),
+    };
+    ServiceToken::import(new, expires_at.map(at), at(NOW))
+}
+
+#[test]
+fn an_imported_token_keeps_its_client_id_and_its_expiry() {
+    let token = imported("8760h", Some("2026-07-01T00:00:00Z")).unwrap();
+    assert_eq!(token.client_id.as_str(), "88bf3b6d86161464f6509f7219099e57.access.example.com");
+    assert_eq!(token.expires_at, Some(at("2026-07-01T00:00:00Z")));
+    assert_eq!((token.secret_version, token.rotated_at, token.created_at), (1, None, at(NOW)));
+    // Without a date, its time starts now, as that of any new token.
+    assert_eq!(imported("1h", None).unwrap().expires_at, Some(at("2026-06-01T13:00:00Z")));
+    assert_eq!(imported("forever", None).unwrap().expires_at, None);
+}
+
+#[test]
+fn an_import_may_be_expired_already_and_comes_back_by_a_refresh() {
+    let token = imported("1h", Some("2026-01-01T00:00:00Z")).unwrap();
+    assert_eq!(token.standing(at(NOW)), Standing::Expired);
+    assert_eq!(refresh(&token, NOW).standing(at(NOW)), Standing::Live);
+}
+
+#[test]
+fn forever_and_a_date_contradict_each_other_unless_the_date_means_never() {
+    assert_eq!(imported("forever", Some("2027-01-01T00:00:00Z")), Err(InvalidImport::ForeverExpires));
+    assert_eq!(imported("forever", Some("2999-12-31T23:59:59Z")).unwrap().expires_at, None);
+}
+
 fn edit(token: &ServiceToken, edit: Edit, now: &str) -> (ServiceToken, SecretChange) {
     token.apply(&TokenChange::Edit(edit), at(now)).unwrap()
 }

@@ -51,7 +51,8 @@ impl Default for Names {
     }
 }
 
-fn parse_email(text: &str) -> Result<String, String> {
+/// An e-mail address, in lower case.
+pub(super) fn parse_email(text: &str) -> Result<String, String> {
     let parts: Vec<_> = text.split('@').collect();
     let readable = text.len() <= 254 && text.bytes().all(|byte| byte.is_ascii_graphic());
     match parts.as_slice() {

@@ -35,6 +35,15 @@ pub(super) fn check_files(config: &Config) -> Problems {
     problems
 }
 
+/// Looks at the certificate and its key, where TLS is wanted.
+pub(super) fn check_certificate(config: &Config) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    if let Some(Err(error)) = certificate_files(config).map(|files| Pair::read(&files)) {
+        problems.add(Problem::new(error.to_string()));
+    }
+    problems.or(Some(()))
+}
+
 fn check_key(config: &Config) -> Result<(), String> {
     match (&config.store.database, &config.store.server_key_file) {
         (Some(_), Some(file)) => ServerKey::read(file).map(|_| ()).map_err(|error| error.to_string()),

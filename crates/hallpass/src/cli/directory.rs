@@ -11,13 +11,14 @@ use hallpass_core::wire::accounts;
 use super::Failure;
 use super::called::Called;
 use super::find::{self, Named};
+use super::local::{self, AddAccount, AddUser, AddZone};
 use super::output::Format;
 use super::table::{self, Cell};
 use super::target::Target;
 use super::when::dated;
 use crate::world::World;
 
-/// List the accounts
+/// List the accounts, or add one
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Account {
@@ -30,9 +31,14 @@ enum AccountVerb {
     /// List the accounts that the credential reaches
     #[command(after_help = "Example:\n  hallpass account list")]
     List(Show),
+    /// Add an account, on the store itself
+    #[command(
+        after_help = "Example:\n  hallpass account add --name 'Second account' --member admin@example.com"
+    )]
+    Add(AddAccount),
 }
 
-/// List the zones
+/// List the zones, or add one
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Zone {
@@ -45,9 +51,12 @@ enum ZoneVerb {
     /// List the zones that the credential reaches
     #[command(after_help = "Example:\n  hallpass zone list")]
     List(Show),
+    /// Add a zone to an account, on the store itself
+    #[command(after_help = "Example:\n  hallpass zone add --name example.org")]
+    Add(AddZone),
 }
 
-/// Show the user
+/// Show the user, or add one
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct User {
@@ -60,6 +69,9 @@ enum UserVerb {
     /// Show the user whose credential it is
     #[command(after_help = "Example:\n  hallpass user get")]
     Get(Show),
+    /// Add a user, on the store itself, and show the global key once
+    #[command(after_help = "Example:\n  hallpass user add --email ada@example.org")]
+    Add(AddUser),
 }
 
 #[derive(Debug, Args)]
@@ -71,21 +83,30 @@ struct Show {
 }
 
 pub(super) async fn run_account(args: Account) -> Result<(), Failure> {
-    let AccountVerb::List(args) = args.verb;
+    let args = match args.verb {
+        AccountVerb::List(args) => args,
+        AccountVerb::Add(args) => return local::add_account(args).await,
+    };
     let called = args.target.call()?;
     let accounts: Vec<accounts::Account> = called.collect(called.client.accounts().all()).await?;
     args.format.print(&accounts, || list_of_accounts(&accounts, World::machine().now()))
 }
 
 pub(super) async fn run_zone(args: Zone) -> Result<(), Failure> {
-    let ZoneVerb::List(args) = args.verb;
+    let args = match args.verb {
+        ZoneVerb::List(args) => args,
+        ZoneVerb::Add(args) => return local::add_zone(args).await,
+    };
     let called = args.target.call()?;
     let zones: Vec<accounts::Zone> = called.collect(called.client.zones().all()).await?;
     args.format.print(&zones, || list_of_zones(&zones, World::machine().now()))
 }
 
 pub(super) async fn run_user(args: User) -> Result<(), Failure> {
-    let UserVerb::Get(args) = args.verb;
+    let args = match args.verb {
+        UserVerb::Get(args) => args,
+        UserVerb::Add(args) => return local::add_user(args).await,
+    };
     let called = args.target.call()?;
     let user = called.ask(called.client.user().get()).await?;
     let text = || {

@@ -9,8 +9,11 @@ mod check;
 mod completions;
 mod dev;
 mod directory;
+mod doctor;
 mod exit_code;
 mod find;
+mod import;
+mod local;
 mod operator;
 mod output;
 mod reload;
@@ -44,8 +47,7 @@ use settings::StoreArgs;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What is logged on standard error: a level, or a list like `info,hallpass=debug` [default: info,sqlx=warn for dev,
-    /// serve and bootstrap, else warn]
+    /// What is logged on standard error: a level, or a list like `info,hallpass=debug` [default: info,sqlx=warn] [for verbs: warn]
     #[arg(long, global = true, env = "HALLPASS_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
@@ -63,6 +65,8 @@ enum Command {
     Account(directory::Account),
     Zone(directory::Zone),
     User(directory::User),
+    /// Say what is wrong with a store and its server, and what to do about it; changes nothing
+    Doctor(doctor::Doctor),
     /// Print what a shell needs to complete command lines
     Completions(completions::Completions),
 }
@@ -85,6 +89,7 @@ impl Command {
             | Self::Account(_)
             | Self::Zone(_)
             | Self::User(_)
+            | Self::Doctor(_)
             | Self::Completions(_) => Role::Verb,
         }
     }
@@ -99,6 +104,7 @@ impl Command {
             Self::Account(args) => directory::run_account(args).await,
             Self::Zone(args) => directory::run_zone(args).await,
             Self::User(args) => directory::run_user(args).await,
+            Self::Doctor(args) => doctor::run(args).await,
             Self::Completions(args) => completions::run(&args),
         }
     }

@@ -112,7 +112,12 @@ defined_by_the_table!(SettingArgs, |_| true);
 impl StoreArgs {
     /// Opens the store, and makes it if need be.
     pub(super) async fn open(&self, world: &World) -> Result<Store, Failure> {
-        open_store(&self.0.store()?, world).await
+        open_store(&self.settings()?, world).await
+    }
+
+    /// Where the store is, checked.
+    pub(super) fn settings(&self) -> Result<StoreSettings, Failure> {
+        Ok(self.0.store()?)
     }
 
     /// The arguments with which another command reaches the same store.

@@ -18,6 +18,7 @@ use super::ask::Yes;
 use super::called::Called;
 use super::directory::PlaceFlags;
 use super::find::{self, Named};
+use super::import::{self, Import};
 use super::output::{self, Format, SecretFormat};
 use super::table::harmless;
 use super::target::Target;
@@ -65,6 +66,11 @@ enum Verb {
     /// Delete a service token
     #[command(after_help = "Example:\n  hallpass token delete deploy --yes")]
     Delete(Delete),
+    /// Take over tokens that were issued elsewhere, on the store itself: their clients need not change
+    #[command(
+        after_help = "Example:\n  hallpass token import --client-id 88bf3b6d86161464f6509f7219099e57.access --secret-stdin < secret.txt"
+    )]
+    Import(Import),
 }
 
 #[derive(Debug, Args)]
@@ -197,6 +203,7 @@ pub(super) async fn run(args: Token) -> Result<(), Failure> {
         Verb::Enable(one) => update(&one, &enable(true)).await,
         Verb::Disable(one) => update(&one, &enable(false)).await,
         Verb::Delete(args) => delete(args).await,
+        Verb::Import(args) => import::run(args).await,
     }
 }
 

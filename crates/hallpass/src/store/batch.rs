@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hallpass_core::api_token::{ApiToken, Policy};
-use hallpass_core::caller::Grant;
+use hallpass_core::caller::{Actor, Grant, SystemReason};
 use hallpass_core::id::{AccountId, ApiTokenId, ServiceTokenId};
 use hallpass_core::secret::SecretDigest;
 use hallpass_core::service_token::{SecretChange, ServiceToken, TokenChange};
@@ -263,13 +263,17 @@ impl Batch {
         digest: &SecretDigest,
     ) -> Outcome {
         self.digests.push(DigestWork::Create(DigestOwner::service_token(token.id), *digest));
+        let imported = *grant.actor() == Actor::System(SystemReason::Import);
         let detail = Detail {
             name: Some(token.name.as_str()),
             client_id: Some(token.client_id.as_str()),
             duration: Some(token.validity.as_str()),
+            expires_at: token.expires_at.filter(|_| imported),
+            enabled: imported.then_some(token.enabled),
             ..Detail::default()
         };
-        self.note_service_token(grant, now, "service_token.create", token.id, &detail);
+        let action = if imported { "service_token.import" } else { "service_token.create" };
+        self.note_service_token(grant, now, action, token.id, &detail);
         self.slots
             .insert(token.id, Slot { before: None, after: Some(Arc::clone(token)), last_seen_at: None });
         let stored = StoredServiceToken { token: Arc::clone(token), last_seen_at: None };

@@ -1,11 +1,14 @@
 //! Two engines, one SQL text. The only file that knows both: connections, transactions, and how a batch becomes a statement.
 
+use std::fmt::Write as _;
 use std::future::Future;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -14,6 +17,10 @@ use sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite, Transaction};
 
 use super::Durability;
 use super::error::StoreError;
+
+/// The steps of the schema.
+static SQLITE_SCHEMA: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES_SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The most jobs in a transaction, and the most rows in a statement.
 pub(super) const CAP: usize = 64;
@@ -92,6 +99,14 @@ pub(super) enum Tx {
 }
 
 impl Engine {
+    /// The steps of the schema that this binary knows.
+    pub(super) fn schema(self) -> &'static Migrator {
+        match self {
+            Self::Sqlite => &SQLITE_SCHEMA,
+            Self::Postgres => &POSTGRES_SCHEMA,
+        }
+    }
+
     /// Ends a SELECT that locks its rows, in the order of its sort, so that two nodes cannot lock each other out. SQLite's writer
     /// has the whole store to itself.
     pub(super) fn row_lock(self) -> &'static str {
@@ -153,10 +168,16 @@ impl Pool {
         moved
     }
 
-    /// What may be handed to another event loop: sockets are closed.
+    /// What may be handed to another event loop: sockets are closed. A connection that is still on its way back to its pool would
+    /// end with this loop, unseen by whoever closes the pool, and so would SQLite's chance to fold its log into the one file.
     pub(super) async fn moved_away(self) -> Self {
-        if let Self::Postgres(pool) = &self {
-            pool.close().await;
+        match &self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite(pool) => {
+                if let Ok(mut connection) = pool.acquire().await {
+                    connection.return_to_pool().await;
+                }
+            }
         }
         self
     }
@@ -218,7 +239,7 @@ pub(super) async fn open_sqlite(file: &Path, durability: Durability) -> sqlx::Re
         })
         .connect_with(writing)
         .await?;
-    sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+    SQLITE_SCHEMA.run(&writer).await?;
     // Opened after the writer has made the file.
     let options = options.read_only(true);
     let reading = |most: u32| {
@@ -265,7 +286,7 @@ pub(super) async fn open_postgres(url: &str, durability: Durability) -> sqlx::Re
             .idle_timeout(None)
     };
     let writer = pool(1).max_lifetime(None).connect_with(options.clone()).await?;
-    sqlx::migrate!("migrations/postgres").run(&writer).await?;
+    POSTGRES_SCHEMA.run(&writer).await?;
     let readers = pool(READERS_POSTGRES).connect_with(options.clone()).await?;
     let follower = pool(1).connect_with(options).await?;
     Ok(Pools {
@@ -273,6 +294,50 @@ pub(super) async fn open_postgres(url: &str, durability: Durability) -> sqlx::Re
         readers: Pool::Postgres(readers),
         follower: Pool::Postgres(follower),
     })
+}
+
+/// Opens an embedded store to look at it, and writes to no file: neither to the store, nor to its log, nor to the log's index
+/// (`readonly_shm`), which an ordinary reader writes to. `log` is whether there is a log beside the store; without one, nobody
+/// has the store open, and SQLite is told that the file does not change, or it would make a log.
+pub(super) async fn look_at_sqlite(file: &Path, log: Log) -> sqlx::Result<Pool> {
+    let mut path = String::new();
+    for byte in file.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => path.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => path.push(char::from(*byte)),
+            byte => {
+                // Writing to a text cannot fail.
+                let _ = write!(path, "%{byte:02X}");
+            }
+        }
+    }
+    let how = match log {
+        Log::None => "immutable=1",
+        Log::Present => "readonly_shm=1",
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(format!("file:{path}?{how}"))
+        .read_only(true)
+        .busy_timeout(PATIENCE)
+        .pragma("temp_store", "memory");
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_with(options);
+    Ok(Pool::Sqlite(pool.await?))
+}
+
+/// Opens a store on PostgreSQL to look at it: the database refuses whatever would write.
+pub(super) async fn look_at_postgres(url: &str) -> sqlx::Result<Pool> {
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("hallpass doctor")
+        .options([("default_transaction_read_only", "on"), ("statement_timeout", "60s")]);
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_with(options);
+    Ok(Pool::Postgres(pool.await?))
+}
+
+/// Whether an embedded store has its log (`-wal`) beside it: while it is open, and after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Log {
+    Present,
+    None,
 }
 
 /// A statement for batches: one text for each power of two up to [`CAP`], so that few texts serve all sizes and each stays in

@@ -1,5 +1,5 @@
-//! The first objects of a store: accounts, zones, users and tokens that no caller can have asked for. Bootstrap and the
-//! emulator's seed are made of them.
+//! Objects that no caller can have asked for: accounts, zones, users, the first tokens. Bootstrap and the emulator's seed are
+//! made of them, and operators add more on the store itself.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::accounts::{Account, Membership, User, Zone};
 use super::batch::Work;
 use super::error::WriteError;
 
-/// What a store begins with. It is written whole or not at all.
+/// What a store begins with, or what is added to it. It is written whole or not at all.
 #[derive(Debug, Default)]
 pub struct Founding {
     /// Accounts.
@@ -44,6 +44,17 @@ impl Store {
     /// Writes the first objects. Refused as a conflict where the store has been founded already.
     pub async fn found(&self, grant: &Grant, founding: Founding, now: Timestamp) -> Result<(), WriteError> {
         let mut works = vec![Work::Found];
+        works.extend(self.works(founding));
+        self.write(grant, now, Work::All(works)).await.map(|_| ())
+    }
+
+    /// Adds objects to a store that has its first ones. A conflict where an e-mail address is taken or an account does not exist.
+    pub async fn add(&self, grant: &Grant, more: Founding, now: Timestamp) -> Result<(), WriteError> {
+        self.write(grant, now, Work::All(self.works(more))).await.map(|_| ())
+    }
+
+    fn works(&self, founding: Founding) -> Vec<Work> {
+        let mut works = Vec::new();
         works.extend(founding.accounts.into_iter().map(Work::CreateAccount));
         works.extend(founding.zones.into_iter().map(Work::CreateZone));
         for (user, key) in founding.users {
@@ -59,7 +70,7 @@ impl Store {
             let digest = self.digest(SecretKind::ServiceToken, &token.id.to_string(), &secret);
             works.push(Work::CreateServiceToken { token: Arc::new(token), digest, quota: None });
         }
-        self.write(grant, now, Work::All(works)).await.map(|_| ())
+        works
     }
 
     /// Whether the store has its first account.

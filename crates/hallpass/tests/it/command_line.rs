@@ -323,3 +323,51 @@ async fn an_embedded_store_and_its_key_are_their_owners_alone() {
     let key = std::fs::read_to_string(data.join("server.key")).unwrap();
     assert!(key.trim().len() == 64 && key.trim().bytes().all(|digit| digit.is_ascii_hexdigit()));
 }
+
+#[tokio::test]
+async fn a_clean_stop_leaves_one_file() {
+    for _ in 0..5 {
+        let first = founded(Place::new(Engine::Sqlite).await);
+        let data = first.place.directory.path().join("data");
+        let mut names: Vec<_> = std::fs::read_dir(&data)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["hallpass.db", "hallpass.lock", "server.key"]);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs script, of util-linux, for a terminal: ./test runs this"]
+async fn on_a_terminal_an_empty_store_is_bootstrapped_and_served() {
+    let place = Place::new(Engine::Sqlite).await;
+    let (ready, seen) = (place.directory.path().join("ready.json"), place.directory.path().join("seen.txt"));
+    let mut words = vec![env!("CARGO_BIN_EXE_hallpass").to_owned()];
+    words.extend(on(&place, "serve", &["--listen", "127.0.0.1:0", "--ready-file"]));
+    words.push(ready.display().to_string());
+    // Its end closes the terminal, which ends what runs on it.
+    let mut script = Command::new("script")
+        .args(["-qefc", &words.join(" "), "/dev/null"])
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&seen).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while !ready.exists() {
+        assert!(std::time::Instant::now() < deadline, "{}", std::fs::read_to_string(&seen).unwrap());
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let seen = std::fs::read_to_string(&seen).unwrap();
+    let secret = |prefix: &str| seen.split_whitespace().find(|word| word.starts_with(prefix)).unwrap();
+    let ready: Value = serde_json::from_str(&std::fs::read_to_string(&ready).unwrap()).unwrap();
+    let key = [("x-auth-email", "admin@example.com"), ("x-auth-key", secret("cfk_"))];
+    let bearer = format!("Bearer {}", secret("cfat_"));
+    for headers in [&key[..], &[("authorization", bearer.as_str())]] {
+        let accounts = Actor::new(text(&ready["base_url"]), headers).get("/accounts").await.result(200);
+        assert_eq!(accounts[0]["name"], "Main account");
+    }
+    script.kill().unwrap();
+    script.wait().unwrap();
+}

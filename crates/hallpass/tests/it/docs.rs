@@ -379,6 +379,8 @@ fn secrets_are_revealed_in_few_places() {
         ("crates/hallpass/src/api/published.rs", 1),
         // What bootstrap prints, and a copy of the key that the store digests.
         ("crates/hallpass/src/cli/bootstrap.rs", 3),
+        // What `user add` prints.
+        ("crates/hallpass/src/cli/local.rs", 1),
     ];
     let listed = listed.map(|(path, count)| (path.to_owned(), count));
     assert_eq!(places, BTreeMap::from(listed));

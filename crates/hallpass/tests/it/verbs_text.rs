@@ -11,11 +11,14 @@ use crate::verbs::{Desk, Ran};
 
 /// The groups of verbs, and the verbs in them.
 const VERBS: [(&str, &[&str]); 5] = [
-    ("token", &["create", "list", "get", "update", "refresh", "rotate", "enable", "disable", "delete"]),
+    (
+        "token",
+        &["create", "list", "get", "update", "refresh", "rotate", "enable", "disable", "delete", "import"],
+    ),
     ("api-token", &["create", "list", "get", "verify", "roll", "delete", "permissions"]),
-    ("account", &["list"]),
-    ("zone", &["list"]),
-    ("user", &["get"]),
+    ("account", &["list", "add"]),
+    ("zone", &["list", "add"]),
+    ("user", &["get", "add"]),
 ];
 
 /// What differs from run to run is blotted out.
