@@ -94,7 +94,7 @@ impl ClientSecret {
     }
 
     /// A service token's secret that was issued elsewhere, in the form that [`mint`](Self::mint) gives it, or in the older one,
-    /// 64 hex digits. Texts that somebody made up are refused: they could be guessed from their digests.
+    /// 64 hex digits. Nothing else is taken: what somebody made up could be guessed from its digest.
     pub fn issued(text: &str) -> Result<Self, InvalidSecret> {
         if let Some((body, check)) = text
             .strip_prefix(SecretKind::ServiceToken.prefix())

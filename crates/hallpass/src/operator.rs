@@ -1,6 +1,6 @@
 //! The operator's listener: metrics and health. It has no credentials, which is why it has an address of its own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::Mutex;
 
 use crate::api::{self, Api};
 use crate::store::statistics::Census;
@@ -26,12 +27,19 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 #[derive(Clone)]
 struct Operator {
     api: Arc<dyn Fn() -> Api + Send + Sync>,
-    counted: Arc<Mutex<Option<(Duration, Census)>>>,
+    counted: Arc<Mutex<Option<Counted>>>,
+}
+
+/// What a count came to, and when; nothing, if the store failed.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    at: Duration,
+    census: Option<Census>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Standing {
-    standing: &'static str,
+struct Status {
+    status: &'static str,
 }
 
 /// `/metrics`, `/healthz` and `/readyz`.
@@ -54,10 +62,9 @@ async fn metrics(State(operator): State<Operator>) -> Response {
     registry.register("build", "What is running", Info::new(version));
     api.requests.register(&mut registry);
     api.store.register(&mut registry);
-    match operator.census(&api).await {
-        Ok(census) => register_census(&mut registry, census),
-        // What can be told without the store is told all the same.
-        Err(error) => tracing::warn!(%error, "cannot count the service tokens"),
+    // Without the store, what can be told without it is told all the same.
+    if let Some(census) = operator.census(&api).await {
+        register_census(&mut registry, census);
     }
     let mut text = String::new();
     match encode(&mut text, &registry) {
@@ -67,35 +74,43 @@ async fn metrics(State(operator): State<Operator>) -> Response {
 }
 
 impl Operator {
-    async fn census(&self, api: &Api) -> Result<Census, crate::store::error::StoreError> {
+    /// A recent count. Whoever comes while it is made waits for the same one, and a failure counts as long as a success: neither
+    /// crowds of scrapers nor a store in trouble make it read the table more often.
+    async fn census(&self, api: &Api) -> Option<Census> {
+        let mut counted = self.counted.lock().await;
         let now = api.world.monotonic();
-        let counted = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, census)) = counted
+        if let Some(Counted { at, census }) = *counted
             && now.saturating_sub(at) < CENSUS_AGE
         {
-            return Ok(census);
+            return census;
         }
-        let census = api.store.census(api.world.now()).await?;
-        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, census));
-        Ok(census)
+        let census = match api.store.census(api.world.now()).await {
+            Ok(census) => Some(census),
+            Err(error) => {
+                tracing::warn!(%error, "cannot count the service tokens");
+                None
+            }
+        };
+        *counted = Some(Counted { at: api.world.monotonic(), census });
+        census
     }
 }
 
 fn register_census(registry: &mut Registry, census: Census) {
-    let tokens = Family::<Standing, Gauge>::default();
-    for (standing, count) in
-        [("live", census.live), ("disabled", census.disabled), ("expired", census.expired)]
+    let tokens = Family::<Status, Gauge>::default();
+    for (status, count) in
+        [("active", census.live), ("disabled", census.disabled), ("expired", census.expired)]
     {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        tokens.get_or_create(&Standing { standing }).set(count);
+        tokens.get_or_create(&Status { status }).set(count);
     }
-    registry.register("service_tokens", "Service tokens, by their standing", tokens);
+    registry.register("service_tokens", "Service tokens, by status", tokens);
     if let Some(soonest) = census.soonest_expiry {
         let expiry = Gauge::<i64>::default();
         expiry.set(soonest.as_micros() / 1_000_000);
         registry.register_with_unit(
             "soonest_expiry_timestamp",
-            "When the next live service token expires, in Unix time",
+            "When the next active service token expires, in Unix time",
             Unit::Seconds,
             expiry,
         );

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use hallpass_client::{
-    ApiTokenPolicy, ApiTokens, CreateApiToken, Effect, GroupInPolicy, ListApiTokens, ListPermissionGroups,
-    Paging,
+    ApiTokenPolicy, ApiTokens, CreateApiToken, Effect, ErrorKind, GroupInPolicy, ListApiTokens,
+    ListPermissionGroups, Paging,
 };
 use hallpass_core::api_token::WrittenNetwork;
 use hallpass_core::id::{ApiTokenId, PermissionGroupId, TokenPolicyId};
 use hallpass_core::permission::GroupScope;
-use hallpass_core::service_token::Name;
 use hallpass_core::time::Timestamp;
 use hallpass_core::wire::RevealedSecret;
 use hallpass_core::wire::api_tokens::{self as wire, AddressLists, Condition, PermissionGroup};
@@ -25,7 +24,7 @@ use super::find::{self, Named};
 use super::output::{Format, SecretFormat};
 use super::table::harmless;
 use super::target::Target;
-use super::{Exit, Failure, api_token_text};
+use super::{Exit, Failure, api_token_text, parse_name};
 use crate::world::World;
 
 /// Create, list, verify, roll and delete API tokens
@@ -145,10 +144,6 @@ struct Delete {
     one: One,
 }
 
-fn parse_name(text: &str) -> Result<String, String> {
-    Name::parse(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
-}
-
 fn parse_network(text: &str) -> Result<String, String> {
     match WrittenNetwork::parse(text) {
         Some(network) => Ok(network.as_str().to_owned()),
@@ -213,6 +208,10 @@ async fn verify(args: &List) -> Result<(), Failure> {
         // Nothing says whose token it is: it can be verified at one of the two places only.
         match users.verify().await {
             Ok(verified) => verified,
+            // Refused there, it may be an account's; a server that does not answer is not asked twice.
+            Err(error) if !matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::Forbidden) => {
+                return Err(called.failed(&error));
+            }
             Err(error) => match args.owner.account.find(&called).await {
                 Ok(account) => called.ask(called.client.account(account).api_tokens().verify()).await?,
                 Err(_) => return Err(called.failed(&error)),

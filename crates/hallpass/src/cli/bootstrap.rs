@@ -10,7 +10,8 @@ use hallpass_core::secret::{ClientSecret, SecretKind};
 use hallpass_core::service_token::Name;
 use serde::Serialize;
 
-use super::{Exit, Failure, StoreArgs, output};
+use super::local::parse_domain;
+use super::{Exit, Failure, StoreArgs, output, parse_name};
 use crate::store::accounts::{Account, Membership, User, Zone};
 use crate::store::error::{Refusal, WriteError};
 use crate::store::{FirstToken, Founding, Store};
@@ -31,10 +32,10 @@ pub(super) struct Bootstrap {
 #[derive(Debug, Args)]
 pub(super) struct Names {
     /// Name of the account
-    #[arg(long, default_value = "Main account", value_name = "NAME")]
+    #[arg(long, default_value = "Main account", value_name = "NAME", value_parser = parse_name)]
     account_name: String,
     /// Domain name of the zone
-    #[arg(long, default_value = "example.com", value_name = "DOMAIN")]
+    #[arg(long, default_value = "example.com", value_name = "DOMAIN", value_parser = parse_domain)]
     zone: String,
     /// E-mail address of the user
     #[arg(long, default_value = "admin@example.com", value_name = "ADDRESS", value_parser = parse_email)]
@@ -83,8 +84,8 @@ pub(super) async fn run(args: Bootstrap) -> Result<(), Failure> {
     } else {
         format!("{}\nStart the server with:\n\n  hallpass serve {}", describe(&first), args.store.describe())
     };
-    output::say(&text).context(NOT_SHOWN)?;
     store.close().await;
+    output::say(&text).context(NOT_SHOWN)?;
     Ok(())
 }
 

@@ -32,11 +32,11 @@ pub enum Exit {
 pub(super) const EXPLAINED: &str = "\
 Exit codes:
   0  it did what it was asked
-  1  it could not, or the question was answered with no
+  1  it could not, or the question was answered with no; doctor: it found a problem
   2  it was asked wrongly, or there was no terminal to ask on
-  3  bootstrap: it had been done before
-  4  serve: the store is empty
-  5  the server key is missing or does not fit the store
+  3  on the store: it had been done before, or is there already
+  4  on the store: it is empty
+  5  the server key is missing or does not fit the store, or the store is the emulator's
   6  there is no such object
   7  the server refused the credentials, or they may not do that
   8  the server cannot be reached, or cannot answer now

@@ -5,11 +5,10 @@ use clap::Args;
 use hallpass_core::caller::{Grant, Scope, SystemReason};
 use hallpass_core::id::AccountId;
 use hallpass_core::secret::SecretKind;
-use hallpass_core::service_token::Name;
 use serde::Serialize;
 
 use super::bootstrap::parse_email;
-use super::{Exit, Failure, StoreArgs, output};
+use super::{Exit, Failure, StoreArgs, output, parse_name};
 use crate::store::accounts::{Account, Membership, User, Zone};
 use crate::store::error::{Refusal, WriteError};
 use crate::store::{self, Founding, Store};
@@ -100,7 +99,7 @@ pub(super) async fn add_account(args: AddAccount) -> Result<(), Failure> {
         }
     }
     let more = Founding { accounts: vec![account.clone()], memberships, ..Founding::default() };
-    write(&store, &world, account.id, more, "there is an account with this id already").await?;
+    write(&store, &world, account.id, more, "it was added meanwhile").await?;
     let added =
         AddedAccount { account_id: account.id.to_string(), name: &account.name, members: &args.member };
     let text = if args.json {
@@ -108,9 +107,9 @@ pub(super) async fn add_account(args: AddAccount) -> Result<(), Failure> {
     } else {
         format!("Added the account.\n\n  account id   {}\n  name         {}", account.id, account.name)
     };
-    show(&text)?;
+    // What was done is in the one file before anybody hears of it.
     store.close().await;
-    Ok(())
+    show(&text)
 }
 
 pub(super) async fn add_zone(args: AddZone) -> Result<(), Failure> {
@@ -124,7 +123,7 @@ pub(super) async fn add_zone(args: AddZone) -> Result<(), Failure> {
     }
     let zone = Zone { id: world.zone_id(), account_id: account.id, name: args.name, created_at: world.now() };
     let more = Founding { zones: vec![zone.clone()], ..Founding::default() };
-    write(&store, &world, account.id, more, "there is a zone with this id already").await?;
+    write(&store, &world, account.id, more, "it was added meanwhile, or its account is gone").await?;
     let added =
         AddedZone { zone_id: zone.id.to_string(), name: &zone.name, account_id: account.id.to_string() };
     let text = if args.json {
@@ -135,9 +134,8 @@ pub(super) async fn add_zone(args: AddZone) -> Result<(), Failure> {
             zone.id, zone.name, account.name, account.id
         )
     };
-    show(&text)?;
     store.close().await;
-    Ok(())
+    show(&text)
 }
 
 pub(super) async fn add_user(args: AddUser) -> Result<(), Failure> {
@@ -186,8 +184,8 @@ pub(super) async fn add_user(args: AddUser) -> Result<(), Failure> {
             accounts.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", "),
         )
     };
-    show(&text).map_err(|failure| anyhow::anyhow!("{failure}; the user was added, and the key is lost"))?;
     store.close().await;
+    show(&text).map_err(|failure| anyhow::anyhow!("{failure}; the user was added, and the key is lost"))?;
     Ok(())
 }
 
@@ -269,12 +267,8 @@ pub(super) fn show(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn parse_name(text: &str) -> Result<String, String> {
-    Name::parse(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
-}
-
 /// A domain name, in lower case.
-fn parse_domain(text: &str) -> Result<String, String> {
+pub(super) fn parse_domain(text: &str) -> Result<String, String> {
     let name = text.to_lowercase();
     let label_fits = |label: &str| {
         (1..=63).contains(&label.len())

@@ -32,6 +32,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use hallpass_core::service_token::Name;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -139,6 +140,11 @@ pub fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// The name of an object, by the rule that the API has for it.
+fn parse_name(text: &str) -> Result<String, String> {
+    Name::parse(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {

@@ -1,5 +1,7 @@
 //! Where the operator's listener is, and that it ends with the server.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -10,6 +12,9 @@ use crate::api::Api;
 use crate::config::Operator;
 use crate::serve::Transport;
 use crate::{operator, serve};
+
+/// How long requests that are still running may take at the end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The listener while it runs.
 #[derive(Debug, Default)]
@@ -48,7 +53,8 @@ impl Listening {
     pub(super) async fn end(self) {
         if let Some((_, stop, serving)) = self.running {
             let _ = stop.send(());
-            let _ = serving.await;
+            // Nothing is lost with a scrape, and the supervisor does not wait for long.
+            let _ = tokio::time::timeout(GRACE, serving).await;
         }
     }
 }

@@ -8,7 +8,6 @@ use hallpass_client::{
     UpdateServiceToken,
 };
 use hallpass_core::id::ServiceTokenId;
-use hallpass_core::service_token::Name;
 use hallpass_core::time::Timestamp;
 use hallpass_core::validity::{GoDuration, InvalidDuration, Validity};
 use hallpass_core::wire::RevealedSecret;
@@ -22,7 +21,7 @@ use super::import::{self, Import};
 use super::output::{self, Format, SecretFormat};
 use super::table::harmless;
 use super::target::Target;
-use super::{Exit, Failure, token_text};
+use super::{Exit, Failure, parse_name, token_text};
 use crate::world::World;
 
 /// Create, list, change, refresh, rotate and delete service tokens
@@ -161,10 +160,6 @@ struct Delete {
     yes: Yes,
     #[command(flatten)]
     one: One,
-}
-
-fn parse_name(text: &str) -> Result<String, String> {
-    Name::parse(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
 fn parse_validity(text: &str) -> Result<String, String> {

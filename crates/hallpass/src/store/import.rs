@@ -6,7 +6,7 @@ use hallpass_core::service_token::ServiceToken;
 use hallpass_core::time::Timestamp;
 use sqlx::FromRow;
 
-use super::engine::on_engine;
+use super::engine::reading;
 use super::error::{StoreError, WriteError};
 use super::{FirstToken, Founding, Store};
 
@@ -35,7 +35,7 @@ impl Store {
     /// Which token has this client ID, in whichever account: no two tokens of a store may have the same 32 digits.
     pub async fn holder(&self, client_id: &ClientId) -> Result<Option<Holder>, StoreError> {
         let text = "SELECT id, account_id, name FROM service_tokens WHERE substr(client_id, 1, 32) = $1";
-        Ok(on_engine!(Pool, &self.readers(), pool => {
+        Ok(reading!(self, pool => {
             sqlx::query_as::<_, Holder>(text).bind(client_id.digits()).fetch_optional(pool).await?
         }))
     }

@@ -61,8 +61,8 @@ both_places!(
         assert_eq!(requests("GET", "-", 404), Some("1"));
         let buckets = format!("hallpass_request_duration_seconds_count{{method=\"POST\",route=\"{route}\"}}");
         assert_eq!(samples[&buckets], "3");
-        for (standing, count) in [("live", "2"), ("disabled", "1"), ("expired", "0")] {
-            assert_eq!(samples[&format!("hallpass_service_tokens{{standing=\"{standing}\"}}")], count);
+        for (status, count) in [("active", "2"), ("disabled", "1"), ("expired", "0")] {
+            assert_eq!(samples[&format!("hallpass_service_tokens{{status=\"{status}\"}}")], count);
         }
         let expiry: hallpass_core::time::Timestamp = text(&live["expires_at"]).parse().unwrap();
         let soonest: i64 = samples["hallpass_soonest_expiry_timestamp_seconds"].parse().unwrap();
@@ -118,8 +118,8 @@ async fn a_reset_of_the_emulator_is_seen_in_its_metrics() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["dev", "--operator", "127.0.0.1:0"].map(str::to_owned);
     let process = Process::start(directory.path(), &arguments);
-    let standing = "hallpass_service_tokens{standing=\"live\"}";
-    assert_eq!(samples(&process).await[standing], "1");
+    let status = "hallpass_service_tokens{status=\"active\"}";
+    assert_eq!(samples(&process).await[status], "1");
     let reset = reqwest::Client::new().post(format!("{}/dev/reset", process.api));
     let reset = reset.header("content-type", "application/json").body("{}").send().await.unwrap();
     assert_eq!(reset.status(), 200);

@@ -74,7 +74,6 @@ async fn a_silent_database_is_given_up_on_and_taken_up_again() {
     wire.cut.send_replace(true);
     // Both at once, each within the client's own limit of a minute.
     let refresh = format!("{one}/refresh");
-    eprintln!("cut");
     let (written, read) = tokio::join!(key.post(&refresh, json!({})), key.get(&one));
     assert_eq!((written.status, read.status), (503, 503), "{} {}", written.text, read.text);
 

@@ -7,6 +7,7 @@ mod tokens;
 
 use std::fmt::{Display, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -22,6 +23,8 @@ use crate::world::World;
 use address::Speaks;
 
 const CONFIGURATION: &str = "configuration";
+/// How long the database may take, which reads a large file as a whole.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -130,16 +133,24 @@ async fn examine(args: &Doctor, world: &World) -> Vec<Finding> {
         Location::Directory(directory) => key.exists() || crate::store::exists(directory),
     };
     let fingerprint = if wanted { files::key(&key, &mut findings) } else { None };
-    match Look::open(&location).await {
-        Ok(look) => {
-            let schema = database::examine(&look, fingerprint.as_deref(), world.now(), &mut findings).await;
-            if schema == database::Readable::Yes {
-                tokens::examine(&look, world.now(), &mut findings).await;
+    let looking = async {
+        let mut found = Vec::new();
+        match Look::open(&location).await {
+            Ok(look) => {
+                let schema = database::examine(&look, fingerprint.as_deref(), world.now(), &mut found).await;
+                if schema == database::Readable::Yes {
+                    tokens::examine(&look, world.now(), &mut found).await;
+                }
+                look.close().await;
             }
-            look.close().await;
+            Err(error) => found.push(unreachable(&error, &location, sources)),
         }
-        Err(error) => findings.push(unreachable(&error, &location, sources)),
-    }
+        found
+    };
+    findings.extend(tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| {
+        let what = format!("the store does not answer within {} seconds", PATIENCE.as_secs());
+        vec![Finding::problem("database", what, "check the database and the network between; then ask again")]
+    }));
     let tls = config.tls.certificate.is_some();
     findings.push(address::examine(config.api.listen, if tls { Speaks::Tls } else { Speaks::Http }).await);
     findings
