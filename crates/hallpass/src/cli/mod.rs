@@ -3,6 +3,7 @@
 mod bootstrap;
 mod dev;
 mod exit_code;
+mod openapi;
 mod output;
 mod serve;
 
@@ -42,6 +43,8 @@ enum Command {
     Dev(dev::Dev),
     /// Run the server
     Serve(serve::Serve),
+    /// Print the description of the API: OpenAPI 3.1, as JSON
+    Openapi,
     /// Make the first account, zone, user and API token of an empty store, and show them once
     Bootstrap(bootstrap::Bootstrap),
 }
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Dev(args) => dev::run(args).await,
             Command::Serve(args) => serve::run(args).await,
+            Command::Openapi => openapi::run(),
             Command::Bootstrap(args) => bootstrap::run(args).await,
         }
     });

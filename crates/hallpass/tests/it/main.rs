@@ -12,10 +12,12 @@
 
 mod accounts;
 mod api_tokens;
+mod audit;
 mod canary;
 mod command_line;
 mod concurrency;
 mod crash;
+mod description;
 mod docs;
 mod durability;
 mod emulator;
