@@ -5,6 +5,7 @@ use hallpass_core::id::{AccountId, ZoneId};
 use hallpass_core::wire::accounts as wire;
 
 use crate::api_tokens::{ApiTokens, PermissionGroups};
+use crate::audit_logs::AuditLogs;
 use crate::client::Client;
 use crate::error::Error;
 use crate::paging::{List, Page, Paging};
@@ -65,6 +66,11 @@ impl Account {
     /// What policies of its API tokens can give.
     pub fn permission_groups(&self) -> PermissionGroups {
         self.api_tokens().permission_groups()
+    }
+
+    /// Who did what there.
+    pub fn audit_logs(&self) -> AuditLogs {
+        AuditLogs::new(self.client.clone(), &self.path)
     }
 }
 

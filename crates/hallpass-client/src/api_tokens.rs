@@ -173,6 +173,15 @@ pub enum Direction {
     Descending,
 }
 
+impl Direction {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ascending => "asc",
+            Self::Descending => "desc",
+        }
+    }
+}
+
 /// The API tokens of a user or an account.
 #[derive(Debug, Clone)]
 pub struct ApiTokens {
@@ -191,11 +200,7 @@ impl ApiTokens {
 
     fn listed(&self, list: &ListApiTokens) -> List {
         let mut filters = Vec::new();
-        let direction = list.direction.map(|direction| match direction {
-            Direction::Ascending => "asc",
-            Direction::Descending => "desc",
-        });
-        filters.extend(direction.map(|direction| ("direction", direction.to_owned())));
+        filters.extend(list.direction.map(|direction| ("direction", direction.as_str().to_owned())));
         filters.extend(list.include_expired.map(|include| ("include_expired", include.to_string())));
         List { path: self.path.clone(), filters, paging: list.paging }
     }

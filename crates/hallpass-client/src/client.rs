@@ -195,6 +195,16 @@ impl Client {
         Ok(Page { items, result_info: reply.around.page_position() })
     }
 
+    /// A call whose reply holds a part of a list, and from where to go on.
+    pub(crate) async fn part<T: DeserializeOwned>(
+        &self,
+        call: Call,
+    ) -> Result<(Vec<T>, Option<String>), Error> {
+        let reply = self.0.send(&call).await?;
+        let items = reply.result::<Option<Vec<T>>>()?.unwrap_or_default();
+        Ok((items, reply.around.cursor()))
+    }
+
     /// A call whose reply need not hold anything.
     pub(crate) async fn done(&self, call: Call) -> Result<(), Error> {
         self.0.send(&call).await.map(drop)

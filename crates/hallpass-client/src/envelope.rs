@@ -3,6 +3,7 @@
 //! `hallpass_core::wire::envelope` says how an envelope should look. This module asks for less: whatever can be missing may be
 //! missing, and a number may be a text.
 
+use hallpass_core::wire::audit::Cursors;
 use hallpass_core::wire::envelope::{ChainedError, ErrorObject, Source};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
@@ -19,7 +20,16 @@ pub(crate) struct Around {
     #[serde(default)]
     errors: Value,
     #[serde(default, deserialize_with = "lenient")]
-    result_info: Option<PagePosition>,
+    result_info: Option<Info>,
+}
+
+/// Where a page or a part stands in its list.
+#[derive(Debug, Default, Deserialize)]
+struct Info {
+    #[serde(flatten)]
+    position: PagePosition,
+    #[serde(default, deserialize_with = "lenient")]
+    cursors: Option<Cursors>,
 }
 
 impl Around {
@@ -38,7 +48,13 @@ impl Around {
 
     /// Where a page stands in its list.
     pub(crate) fn page_position(&self) -> PagePosition {
-        self.result_info.unwrap_or_default()
+        self.result_info.as_ref().map(|info| info.position).unwrap_or_default()
+    }
+
+    /// From where the list goes on; nothing on its last part.
+    pub(crate) fn cursor(&self) -> Option<String> {
+        let after = self.result_info.as_ref()?.cursors.as_ref()?.after.clone();
+        after.filter(|cursor| !cursor.is_empty())
     }
 }
 

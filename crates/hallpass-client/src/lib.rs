@@ -75,6 +75,7 @@
 
 mod accounts;
 mod api_tokens;
+mod audit_logs;
 mod client;
 mod credentials;
 mod envelope;
@@ -90,6 +91,7 @@ pub use api_tokens::{
     ApiTokenPolicy, ApiTokenStatus, ApiTokens, CreateApiToken, Direction, Effect, GroupInPolicy,
     ListApiTokens, ListPermissionGroups, PermissionGroups, UnknownEffect, UpdateApiToken,
 };
+pub use audit_logs::{AuditLogs, AuditPage, ListAuditLogs};
 pub use client::{BuildError, Builder, Client};
 pub use credentials::Credentials;
 pub use error::{Error, ErrorKind};

@@ -34,6 +34,8 @@ pub enum Actor {
     UserToken {
         /// The token.
         id: ApiTokenId,
+        /// The user who owns it. The token may be gone when somebody asks who acted.
+        user: UserId,
     },
     /// An account's API token.
     AccountToken {
@@ -59,11 +61,20 @@ impl Actor {
     pub fn id(&self) -> String {
         match self {
             Self::User { id } => id.to_string(),
-            Self::UserToken { id } | Self::AccountToken { id } => id.to_string(),
+            Self::UserToken { id, .. } | Self::AccountToken { id } => id.to_string(),
             Self::System(SystemReason::Bootstrap) => "bootstrap".to_owned(),
             Self::System(SystemReason::Seed) => "seed".to_owned(),
             Self::System(SystemReason::Import) => "import".to_owned(),
             Self::System(SystemReason::CommandLine) => "command_line".to_owned(),
+        }
+    }
+
+    /// The user who acted, by key or by token.
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Self::User { id } => Some(*id),
+            Self::UserToken { user, .. } => Some(*user),
+            Self::AccountToken { .. } | Self::System(_) => None,
         }
     }
 }

@@ -70,7 +70,8 @@ fn user_token(list: &[Value]) -> Caller {
         user: Some(user()),
         accounts: [account(1), account(2)].into(),
     };
-    Caller { actor: Actor::UserToken { id: ApiTokenId::from_bytes([7; 16]) }, powers, origin: origin() }
+    let actor = Actor::UserToken { id: ApiTokenId::from_bytes([7; 16]), user: user() };
+    Caller { actor, powers, origin: origin() }
 }
 
 /// The key of that user.

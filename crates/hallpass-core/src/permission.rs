@@ -42,6 +42,8 @@ impl Permission {
     pub const USER_API_TOKENS_READ: Self = Self::read(Area::UserApiTokens);
     /// Make, change and delete a user's API tokens.
     pub const USER_API_TOKENS_WRITE: Self = Self::write(Area::UserApiTokens);
+    /// See who changed what in an account.
+    pub const AUDIT_LOGS_READ: Self = Self::read(Area::AuditLogs);
 
     const fn read(area: Area) -> Self {
         Self { area, level: Level::Read }
@@ -103,6 +105,12 @@ impl PermissionGroup {
     /// All groups, sorted by id.
     pub fn all() -> &'static [Self] {
         GROUPS
+    }
+
+    /// The groups of which each alone is enough for a permission.
+    pub fn enough_for(permission: Permission) -> impl Iterator<Item = &'static Self> {
+        let enough = move |opened| permission.included_in().any(|enough| enough == opened);
+        GROUPS.iter().filter(move |group| group.opens.is_some_and(enough))
     }
 
     /// The group with this id.
@@ -184,7 +192,7 @@ const GROUPS: &[PermissionGroup] = &[
     foreign("9d24387c6e8544e2bc4024a03991339f", Account, "Load Balancing: Monitors and Pools Read"),
     group("a1c0fec57cf94af79479a6d827fa518c", Account, "Access: Service Tokens Write", Permission::SERVICE_TOKENS_WRITE),
     foreign("a7a233f9604845c787d4c8c39ac09c21", Account, "Account: SSL and Certificates Read"),
-    group("b05b28e839c54467a7d6cba5d3abb5a3", Account, "Access: Audit Logs Read", Permission::read(Area::AuditLogs)),
+    group("b05b28e839c54467a7d6cba5d3abb5a3", Account, "Access: Audit Logs Read", Permission::AUDIT_LOGS_READ),
     foreign("b33f02c6f7284e05a6f20741c0bb0567", Account, "Zero Trust Write"),
     foreign("b415b70a4fd1412886f164451f20405c", Zone, "Page Rules Read"),
     foreign("b4992e1108244f5d8bfbd5744320c2e1", Account, "Workers R2 Storage Read"),
@@ -254,6 +262,16 @@ mod tests {
             assert_eq!(group.name, name);
             assert!(group.opens.is_some());
         }
+    }
+
+    #[test]
+    fn what_is_enough_for_a_permission_is_its_own_group_and_the_one_that_may_write() {
+        let names =
+            |permission| PermissionGroup::enough_for(permission).map(|group| group.name).collect::<Vec<_>>();
+        let (read, write) = ("Access: Service Tokens Read", "Access: Service Tokens Write");
+        assert_eq!(names(Permission::SERVICE_TOKENS_READ), [read, write]);
+        assert_eq!(names(Permission::SERVICE_TOKENS_WRITE), [write]);
+        assert_eq!(names(Permission::AUDIT_LOGS_READ), ["Access: Audit Logs Read"]);
     }
 
     #[test]

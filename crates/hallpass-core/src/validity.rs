@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 
 /// A hundred years of 365 days, in nanoseconds: the longest validity.
 const LONGEST: i64 = 876_000 * 3_600 * 1_000_000_000;
-/// The text is stored and sent back, so it is bounded, in bytes.
+/// The text is stored and sent back, so it is bounded, in characters: a µ is one.
 const MAX_TEXT: usize = 64;
 /// Go counts durations as signed 64-bit nanoseconds; the magnitude of the smallest one is one more than fits above zero.
 const LIMIT: u64 = 1 << 63;
@@ -56,7 +56,7 @@ impl Validity {
         if text == "forever" {
             return Ok(Self::Forever);
         }
-        if text.len() > MAX_TEXT {
+        if text.chars().count() > MAX_TEXT {
             return Err(InvalidDuration::Text);
         }
         let duration = GoDuration::parse(text)?;
@@ -203,6 +203,14 @@ fn part_of(unit: u64, digits: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_length_of_a_text_is_counted_in_characters() {
+        let longest = format!("{}1µs", "0".repeat(61));
+        assert_eq!((longest.chars().count(), longest.len()), (64, 65));
+        assert_eq!(Validity::parse(&longest).unwrap().as_str(), longest);
+        assert_eq!(Validity::parse(&format!("0{longest}")), Err(InvalidDuration::Text));
+    }
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

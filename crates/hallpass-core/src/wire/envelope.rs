@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What every reply is wrapped in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Envelope<T> {
+pub struct Envelope<T, Info = ResultInfo> {
     /// Whether the request was carried out.
     pub success: bool,
     /// What went wrong; empty on success.
@@ -14,8 +14,8 @@ pub struct Envelope<T> {
     /// What was asked for; `null` on failure.
     pub result: Option<T>,
     /// Where a page stands in its list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result_info: Option<ResultInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_info: Option<Info>,
 }
 
 impl<T> Envelope<T> {

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod api_tokens;
+pub mod audit;
 pub mod body;
 pub mod codes;
 pub mod envelope;

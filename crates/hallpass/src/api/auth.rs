@@ -209,7 +209,7 @@ fn by_token(api: &Api, digest: &SecretDigest, origin: Origin) -> Result<(Caller,
     }
     api.store.note_use(token.id, now);
     let actor = match token.owner {
-        Owner::User(_) => Actor::UserToken { id: token.id },
+        Owner::User(user) => Actor::UserToken { id: token.id, user },
         Owner::Account(_) => Actor::AccountToken { id: token.id },
     };
     let powers = Powers::Policies { policies: Arc::clone(&token.policies), user, accounts };
@@ -246,7 +246,7 @@ fn is_acceptable(api: &Api, secret: &ClientSecret) -> bool {
 fn count(api: &Api, notes: &Notes, caller: &Caller) -> Result<(), ApiError> {
     let credential = match &caller.actor {
         Actor::User { id } => Credential::Key(*id),
-        Actor::UserToken { id } | Actor::AccountToken { id } => Credential::ApiToken(*id),
+        Actor::UserToken { id, .. } | Actor::AccountToken { id } => Credential::ApiToken(*id),
         Actor::System(reason) => {
             return Err(ApiError::Internal(format!("a request in the name of {reason:?}")));
         }

@@ -216,7 +216,10 @@ impl IntoResponse for ApiError {
 }
 
 /// A reply with a JSON body.
-pub(super) fn json<T: serde::Serialize>(status: u16, body: &Envelope<T>) -> Response {
+pub(super) fn json<T: serde::Serialize, Info: serde::Serialize>(
+    status: u16,
+    body: &Envelope<T, Info>,
+) -> Response {
     const CONTENT: (HeaderName, HeaderValue) =
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     match (StatusCode::from_u16(status), serde_json::to_vec(body)) {

@@ -1,5 +1,6 @@
 //! What a handler takes from a request besides its caller: the path, the query, the body.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -103,6 +104,17 @@ impl Query {
             (value, None) => Ok(value.filter(|value| !value.is_empty())),
             (_, Some(_)) => Err(ApiError::invalid(&format!("/{name}"), format!("{name} is given twice"))),
         }
+    }
+
+    /// The values of a parameter that may come several times; empty ones were not given.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        let values = self.0.iter().filter(|(key, value)| key == name && !value.is_empty());
+        values.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The names of all parameters, each once.
+    pub(super) fn names(&self) -> BTreeSet<&str> {
+        self.0.iter().map(|(key, _)| key.as_str()).collect()
     }
 
     /// Which page is asked for. Zero means that it was not given; a page never holds more than 1000.

@@ -2,12 +2,14 @@
 
 mod accounts;
 mod api_tokens;
+mod audit;
 mod auth;
 mod error;
 pub(crate) mod extract;
 pub(crate) mod health;
 mod measures;
 mod notes;
+mod openapi;
 pub mod published;
 pub mod rate_limit;
 mod service_tokens;
@@ -35,6 +37,8 @@ use error::{Cause, MayBeRepeated, json};
 use extract::Waiting;
 pub use measures::Requests;
 use notes::Notes;
+use openapi::{ApiTokens, ServiceTokens};
+pub use openapi::{Operation, description};
 use rate_limit::{RateLimits, Usage};
 
 /// Where the original's routes begin.
@@ -66,50 +70,59 @@ pub struct Route {
     pub method: Method,
     /// The path, with names for the identifiers in it.
     pub path: String,
+    /// What it does, as the description says it.
+    operation: Operation,
     handler: MethodRouter<Api>,
 }
 
 /// The route table.
 pub fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
-    let mut add = |method: Method, path: String, handler: MethodRouter<Api>| {
-        routes.push(Route { method, path, handler });
+    let mut add = |method: Method, path: &str, operation: Operation, handler: MethodRouter<Api>| {
+        routes.push(Route { method, path: path.to_owned(), operation, handler });
     };
 
-    add(Method::GET, "/healthz".to_owned(), get(health::healthz));
-    add(Method::GET, "/readyz".to_owned(), get(health::readyz));
+    add(Method::GET, "/healthz", openapi::healthz(), get(health::healthz));
+    add(Method::GET, "/readyz", openapi::readyz(), get(health::readyz));
+    add(Method::GET, &format!("{BASE}/openapi.json"), openapi::itself(), get(openapi::serve));
 
-    for owner in ["accounts/{account_id}", "zones/{zone_id}"] {
-        let tokens = format!("{BASE}/{owner}/access/service_tokens");
-        let token = format!("{tokens}/{{service_token_id}}");
-        add(Method::GET, tokens.clone(), get(service_tokens::list));
-        add(Method::POST, tokens, post(service_tokens::create));
-        add(Method::GET, token.clone(), get(service_tokens::get));
-        add(Method::PUT, token.clone(), put(service_tokens::update));
-        add(Method::DELETE, token.clone(), delete(service_tokens::delete));
-        add(Method::POST, format!("{token}/refresh"), post(service_tokens::refresh));
-        add(Method::POST, format!("{token}/rotate"), post(service_tokens::rotate));
+    for (owner, of) in
+        [("accounts/{account_id}", ServiceTokens::OfAccount), ("zones/{zone_id}", ServiceTokens::OfZone)]
+    {
+        let tokens = &format!("{BASE}/{owner}/access/service_tokens");
+        let token = &format!("{tokens}/{{service_token_id}}");
+        add(Method::GET, tokens, of.list(), get(service_tokens::list));
+        add(Method::POST, tokens, of.create(), post(service_tokens::create));
+        add(Method::GET, token, of.get(), get(service_tokens::get));
+        add(Method::PUT, token, of.update(), put(service_tokens::update));
+        add(Method::DELETE, token, of.delete(), delete(service_tokens::delete));
+        add(Method::POST, &format!("{token}/refresh"), of.refresh(), post(service_tokens::refresh));
+        add(Method::POST, &format!("{token}/rotate"), of.rotate(), post(service_tokens::rotate));
     }
 
-    for owner in ["accounts/{account_id}", "user"] {
-        let tokens = format!("{BASE}/{owner}/tokens");
-        let token = format!("{tokens}/{{token_id}}");
-        add(Method::GET, tokens.clone(), get(api_tokens::list));
-        add(Method::POST, tokens.clone(), post(api_tokens::create));
-        add(Method::GET, format!("{tokens}/verify"), get(api_tokens::verify));
-        add(Method::GET, format!("{tokens}/permission_groups"), get(api_tokens::permission_groups));
-        add(Method::GET, token.clone(), get(api_tokens::get));
-        add(Method::PUT, token.clone(), put(api_tokens::update));
-        add(Method::DELETE, token.clone(), delete(api_tokens::delete));
-        add(Method::PUT, format!("{token}/value"), put(api_tokens::roll));
+    for (owner, of) in [("accounts/{account_id}", ApiTokens::OfAccount), ("user", ApiTokens::OfUser)] {
+        let tokens = &format!("{BASE}/{owner}/tokens");
+        let token = &format!("{tokens}/{{token_id}}");
+        add(Method::GET, tokens, of.list(), get(api_tokens::list));
+        add(Method::POST, tokens, of.create(), post(api_tokens::create));
+        add(Method::GET, &format!("{tokens}/verify"), of.verify(), get(api_tokens::verify));
+        let groups = format!("{tokens}/permission_groups");
+        add(Method::GET, &groups, of.permission_groups(), get(api_tokens::permission_groups));
+        add(Method::GET, token, of.get(), get(api_tokens::get));
+        add(Method::PUT, token, of.update(), put(api_tokens::update));
+        add(Method::DELETE, token, of.delete(), delete(api_tokens::delete));
+        add(Method::PUT, &format!("{token}/value"), of.roll(), put(api_tokens::roll));
     }
 
-    add(Method::GET, format!("{BASE}/accounts"), get(accounts::list_accounts));
-    add(Method::GET, format!("{BASE}/accounts/{{account_id}}"), get(accounts::get_account));
-    add(Method::GET, format!("{BASE}/zones"), get(accounts::list_zones));
-    add(Method::GET, format!("{BASE}/zones/{{zone_id}}"), get(accounts::get_zone));
-    add(Method::GET, format!("{BASE}/memberships"), get(accounts::list_memberships));
-    add(Method::GET, format!("{BASE}/user"), get(accounts::get_user));
+    let (account, zone) = (&format!("{BASE}/accounts/{{account_id}}"), &format!("{BASE}/zones/{{zone_id}}"));
+    add(Method::GET, &format!("{BASE}/accounts"), openapi::list_accounts(), get(accounts::list_accounts));
+    add(Method::GET, account, openapi::get_account(), get(accounts::get_account));
+    add(Method::GET, &format!("{account}/logs/audit"), openapi::audit_log(), get(audit::list));
+    add(Method::GET, &format!("{BASE}/zones"), openapi::list_zones(), get(accounts::list_zones));
+    add(Method::GET, zone, openapi::get_zone(), get(accounts::get_zone));
+    let memberships = format!("{BASE}/memberships");
+    add(Method::GET, &memberships, openapi::list_memberships(), get(accounts::list_memberships));
+    add(Method::GET, &format!("{BASE}/user"), openapi::get_user(), get(accounts::get_user));
     routes
 }
 
@@ -206,7 +219,8 @@ fn set_headers(headers: &mut HeaderMap, notes: &Notes) {
     if let Ok(id) = HeaderValue::from_str(&notes.request_id.to_string()) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    headers.insert(HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store"));
+    // The description of the API says otherwise.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Some(Usage { limit, remaining, reset_seconds, .. }) = notes.usage() {
         let state = format!("\"default\";r={remaining};t={reset_seconds}");
         let policy = format!("\"default\";q={limit};w={}", rate_limit::window_seconds());

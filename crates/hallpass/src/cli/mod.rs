@@ -3,6 +3,7 @@
 mod api_token;
 mod api_token_text;
 mod ask;
+mod audit;
 mod bootstrap;
 mod called;
 mod check;
@@ -14,6 +15,7 @@ mod exit_code;
 mod find;
 mod import;
 mod local;
+mod openapi;
 mod operator;
 mod output;
 mod reload;
@@ -66,8 +68,11 @@ enum Command {
     Account(directory::Account),
     Zone(directory::Zone),
     User(directory::User),
+    Audit(audit::Audit),
     /// Say what is wrong with a store and its server, and what to do about it; changes nothing
     Doctor(doctor::Doctor),
+    /// Print the description of the API: OpenAPI 3.1, as JSON
+    Openapi,
     /// Print what a shell needs to complete command lines
     Completions(completions::Completions),
 }
@@ -90,7 +95,9 @@ impl Command {
             | Self::Account(_)
             | Self::Zone(_)
             | Self::User(_)
+            | Self::Audit(_)
             | Self::Doctor(_)
+            | Self::Openapi
             | Self::Completions(_) => Role::Verb,
         }
     }
@@ -105,7 +112,9 @@ impl Command {
             Self::Account(args) => directory::run_account(args).await,
             Self::Zone(args) => directory::run_zone(args).await,
             Self::User(args) => directory::run_user(args).await,
+            Self::Audit(args) => audit::run(args).await,
             Self::Doctor(args) => doctor::run(args).await,
+            Self::Openapi => openapi::run(),
             Self::Completions(args) => completions::run(&args),
         }
     }

@@ -14,6 +14,7 @@ pub(super) struct Entry {
     pub(super) at: Timestamp,
     pub(super) actor: &'static str,
     pub(super) actor_id: String,
+    pub(super) actor_user_id: Option<String>,
     pub(super) account_id: Option<String>,
     pub(super) kind: &'static str,
     pub(super) object_id: String,
@@ -38,6 +39,7 @@ impl Entry {
             at,
             actor: grant.actor().kind(),
             actor_id: grant.actor().id(),
+            actor_user_id: grant.actor().user().map(|user| user.to_string()),
             account_id: grant.scope().account().map(|account| account.to_string()),
             kind,
             object_id,
@@ -60,11 +62,11 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn new(engine: Engine) -> Self {
         Self {
-            audit: Batched::new(engine, 10, |values| {
+            audit: Batched::new(engine, 11, |values| {
                 format!(
-                    "INSERT INTO audit (revision, at, actor, actor_id, account_id, action, object_id, detail, client, request_id) \
+                    "INSERT INTO audit (revision, at, actor, actor_id, actor_user_id, account_id, action, object_id, detail, client, request_id) \
                      SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, \
-                     v.column10 FROM (VALUES {values}) AS v WHERE v.column1 > 0"
+                     v.column10, v.column11 FROM (VALUES {values}) AS v WHERE v.column1 > 0"
                 )
             }),
             changes: Batched::new(engine, 3, |values| {
@@ -102,6 +104,7 @@ impl Statements {
                     .bind(entry.map_or(0, |entry| entry.at.as_micros()))
                     .bind(entry.map_or("", |entry| entry.actor))
                     .bind(entry.map_or("", |entry| entry.actor_id.as_str()))
+                    .bind(entry.and_then(|entry| entry.actor_user_id.as_deref()))
                     .bind(entry.and_then(|entry| entry.account_id.as_deref()))
                     .bind(entry.map_or("", |entry| entry.action))
                     .bind(entry.map_or("", |entry| entry.object_id.as_str()))

@@ -96,6 +96,19 @@ impl Callers {
         Some(KnownToken { token: Arc::clone(token), user, accounts })
     }
 
+    /// The API token with this id.
+    pub fn token_by_id(&self, id: ApiTokenId) -> Option<Arc<ApiToken>> {
+        let directory = self.read();
+        directory.tokens.get(directory.digests.get(&id)?).cloned()
+    }
+
+    /// The ids of the API tokens that people call so.
+    pub fn tokens_called(&self, name: &str) -> Vec<ApiTokenId> {
+        let directory = self.read();
+        let called = directory.tokens.values().filter(|token| token.name.as_str() == name);
+        called.map(|token| token.id).collect()
+    }
+
     /// The user with this e-mail address, in whatever case.
     pub fn user_by_email(&self, email: &str) -> Option<KnownUser> {
         let directory = self.read();

@@ -7,6 +7,7 @@ pub mod accounts;
 mod activity;
 pub mod api_tokens;
 mod audit;
+pub mod audit_log;
 mod batch;
 pub mod callers;
 pub mod diagnosis;
@@ -246,6 +247,11 @@ impl Store {
         api_tokens::ApiTokens { store: self }
     }
 
+    /// The audit, to be read.
+    pub fn audit_log(&self) -> audit_log::AuditLog<'_> {
+        audit_log::AuditLog { store: self }
+    }
+
     /// The directory of callers.
     pub fn callers(&self) -> &Callers {
         &self.inner.callers
@@ -292,7 +298,7 @@ impl Store {
         let job = Job { grant: grant.clone(), now, work, answer };
         self.inner
             .writer
-            .send(Message::Write(job))
+            .send(Message::Write(Box::new(job)))
             .await
             .map_err(|_| StoreError::Unavailable("the writer is gone".to_owned()))?;
         answered.await.map_err(|_| StoreError::UnknownOutcome("the writer ended".to_owned()))?

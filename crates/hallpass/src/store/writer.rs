@@ -33,7 +33,7 @@ pub(super) const CHANGES_KEPT: i64 = 100_000;
 /// What the writer is asked to do.
 pub(super) enum Message {
     /// Make a change.
-    Write(Job),
+    Write(Box<Job>),
     /// Write down when things were last used.
     Touch(HashMap<ApiTokenId, Timestamp>),
     /// Forget old change rows.
@@ -97,7 +97,7 @@ impl Writer {
             let mut chores = Vec::new();
             for message in messages.drain(..) {
                 match message {
-                    Message::Write(job) => jobs.push(job),
+                    Message::Write(job) => jobs.push(*job),
                     chore => chores.push(chore),
                 }
             }

@@ -4,12 +4,12 @@ use futures_util::TryStreamExt as _;
 use hallpass_client::id::{ApiTokenId, PermissionGroupId, ServiceTokenId};
 use hallpass_client::{
     ApiTokenPolicy, ApiTokenStatus, ApiTokens, Client, CreateApiToken, CreateServiceToken, Credentials,
-    Direction, Error, ErrorKind, ListApiTokens, ListPermissionGroups, ListServiceTokens, Paging, Patch,
-    RotateServiceToken, ServiceTokens, UpdateApiToken, UpdateServiceToken,
+    Direction, Error, ErrorKind, ListApiTokens, ListAuditLogs, ListPermissionGroups, ListServiceTokens,
+    Paging, Patch, RotateServiceToken, ServiceTokens, UpdateApiToken, UpdateServiceToken,
 };
 
 use crate::harness::{
-    DNS_READ, Engine, Options, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer, both_engines,
+    DNS_READ, Engine, Options, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, START, TestServer, both_engines,
 };
 
 /// The client of the home account's user.
@@ -263,3 +263,29 @@ async fn the_client_says_what_kind_of_refusal_it_was() {
     assert_eq!((error.kind(), error.status()), (ErrorKind::RateLimited, Some(429)));
     assert!(error.retry_after().is_some());
 }
+
+both_engines!(the_client_reads_the_audit_log_page_after_page, |server: TestServer| async move {
+    let client = user(&server);
+    let account = client.account(server.home.account);
+    let tokens = account.service_tokens();
+    let mut made = Vec::new();
+    for n in 0..5 {
+        made.push(tokens.create(&CreateServiceToken::named(format!("t{n}"))).await.unwrap().id.to_string());
+        server.advance("1s");
+    }
+    let mut list = ListAuditLogs::between(START.parse().unwrap(), server.now());
+    list.filters = vec![("resource_type", "service_token".to_owned())];
+    list.direction = Some(Direction::Ascending);
+    for limit in [1, 2, 5, 1000] {
+        list.limit = Some(limit);
+        let all: Vec<_> = account.audit_logs().all(&list).try_collect().await.unwrap();
+        let found: Vec<_> = all.iter().map(|entry| entry.resource.id.clone()).collect();
+        assert_eq!(found, made, "{limit} a page");
+        assert!(all.iter().all(|entry| entry.action.description == "service_token.create"));
+    }
+    list.limit = Some(2);
+    let first = account.audit_logs().list(&list).await.unwrap();
+    assert_eq!(first.items.len(), 2);
+    list.cursor = first.cursor;
+    assert_eq!(account.audit_logs().list(&list).await.unwrap().items[0].resource.id, made[2]);
+});

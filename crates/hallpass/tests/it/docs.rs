@@ -463,6 +463,9 @@ fn schema(sql: &str) -> BTreeMap<String, Vec<String>> {
                 schema.insert((*name).to_owned(), Vec::new());
                 table = Some((*name).to_owned());
             }
+            ["ALTER", "TABLE", name, "ADD", "COLUMN", column, ..] => {
+                schema.entry((*name).to_owned()).or_default().push((*column).to_owned());
+            }
             ["CREATE", "INDEX" | "UNIQUE", ..] => {
                 schema.insert(line.to_owned(), Vec::new());
             }
@@ -491,7 +494,7 @@ fn every_migration_has_a_twin() {
     for name in sqlite {
         let sql = |engine: &str| read(&format!("crates/hallpass/migrations/{engine}/{name}"));
         let (sqlite, postgres) = (schema(&sql("sqlite")), schema(&sql("postgres")));
-        assert!(sqlite.len() > 5, "{sqlite:?}");
+        assert!(!sqlite.is_empty(), "{name} makes nothing");
         assert_eq!(sqlite, postgres, "{name}");
     }
 }

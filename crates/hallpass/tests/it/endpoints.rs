@@ -8,8 +8,8 @@ use hallpass_core::permission::PermissionGroup;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    ACCOUNT_TOKENS_READ, ACCOUNT_TOKENS_WRITE, Actor, DNS_READ, Realm, Reply, SERVICE_TOKENS_READ,
-    SERVICE_TOKENS_WRITE, TestServer, USER_TOKENS_WRITE, allow, both_engines, text,
+    ACCOUNT_TOKENS_READ, ACCOUNT_TOKENS_WRITE, AUDIT_LOGS_READ, Actor, DNS_READ, Realm, Reply,
+    SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer, USER_TOKENS_WRITE, allow, both_engines, text,
 };
 use crate::rows;
 
@@ -56,6 +56,7 @@ const NEW_API: &str = r#"{"name":"made","policies":[{"effect":"allow","permissio
 pub(crate) const TABLE: &[Row] = &[
     row("GET", "/healthz", "", Asks::Nothing, 200),
     row("GET", "/readyz", "", Asks::Nothing, 200),
+    row("GET", "/client/v4/openapi.json", "", Asks::Nothing, 200),
     row("GET", "/client/v4/accounts/{account_id}/access/service_tokens", "", SEE, 200),
     row("POST", "/client/v4/accounts/{account_id}/access/service_tokens", NEW, CHANGE, 201),
     row("GET", "/client/v4/accounts/{account_id}/access/service_tokens/{service_token_id}", "", SEE, 200),
@@ -88,6 +89,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("PUT", "/client/v4/user/tokens/{token_id}/value", "{}", CHANGE_OWN, 200),
     row("GET", "/client/v4/accounts", "", Asks::Reach, 200),
     row("GET", "/client/v4/accounts/{account_id}", "", Asks::Reach, 200),
+    row("GET", "/client/v4/accounts/{account_id}/logs/audit", "", Asks::Groups(&[AUDIT_LOGS_READ]), 200),
     row("GET", "/client/v4/zones", "", Asks::Reach, 200),
     row("GET", "/client/v4/zones/{zone_id}", "", Asks::Reach, 200),
     row("GET", "/client/v4/memberships", "", Asks::User, 200),
@@ -100,7 +102,10 @@ impl Row {
     }
 
     pub(crate) fn fill(&self, realm: &Realm, service_token: &str, api_token: &str) -> String {
-        self.path
+        // The one route that wants a query.
+        let query =
+            if self.path.ends_with("/logs/audit") { "?since=2026-01-01&before=2027-01-01" } else { "" };
+        format!("{}{query}", self.path)
             .replace("{account_id}", &realm.account.to_string())
             .replace("{zone_id}", &realm.zone.to_string())
             .replace("{service_token_id}", service_token)

@@ -12,12 +12,14 @@
 
 mod accounts;
 mod api_tokens;
+mod audit;
 mod canary;
 mod client;
 mod command_line;
 mod concurrency;
 mod configuration;
 mod crash;
+mod description;
 mod docs;
 mod doctor;
 mod durability;

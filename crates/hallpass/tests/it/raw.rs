@@ -15,6 +15,8 @@ pub(crate) struct RawReply {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) text: String,
+    /// Method and target of the request, where it was one that can be understood.
+    asked: Option<(String, String)>,
 }
 
 /// Sends a request on a connection of its own. A length is announced where there is a body and no header says otherwise.
@@ -37,7 +39,8 @@ pub(crate) fn send(
         write!(head, "{name}: {value}\r\n").unwrap();
     }
     head += "\r\n";
-    send_bytes(address, &[head.as_bytes(), body].concat())
+    let reply = send_bytes(address, &[head.as_bytes(), body].concat());
+    RawReply { asked: Some((method.to_owned(), target.to_owned())), ..reply }
 }
 
 /// The same in the name of an actor.
@@ -70,7 +73,7 @@ pub(crate) fn read(bytes: &[u8]) -> RawReply {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no reply: {text:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    RawReply { status, head: head.to_ascii_lowercase(), text: body.to_owned() }
+    RawReply { status, head: head.to_ascii_lowercase(), text: body.to_owned(), asked: None }
 }
 
 /// A body in chunks of 64 KiB.
@@ -102,6 +105,9 @@ impl RawReply {
         assert_eq!(self.header("content-type"), Some("application/json"));
         assert_eq!(self.header("x-request-id").map(str::len), Some(32));
         assert!(is_compact(&self.text), "{}", self.text);
+        if let Some((method, target)) = &self.asked {
+            crate::description::check(method, target, self.status, &body);
+        }
         body
     }
 

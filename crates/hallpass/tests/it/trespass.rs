@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::endpoints::{Asks, Objects, TABLE, at_root, call, holder, other_groups, refused, state};
 use crate::harness::{
-    ACCOUNT_TOKENS_READ, DNS_READ, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer, allow,
-    both_engines, text,
+    ACCOUNT_TOKENS_READ, AUDIT_LOGS_READ, DNS_READ, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer,
+    allow, both_engines, text,
 };
 
 const FOREIGN: &str = "com.cloudflare.edge.r2.bucket.b";
@@ -185,7 +185,7 @@ both_engines!(
 both_engines!(whoever_may_only_read_cannot_write, |server: TestServer| async move {
     let home = server.home.clone();
     let objects = Objects::of(&server, &home).await;
-    let groups = [SERVICE_TOKENS_READ, ACCOUNT_TOKENS_READ];
+    let groups = [SERVICE_TOKENS_READ, ACCOUNT_TOKENS_READ, AUDIT_LOGS_READ];
     let reader = at_root(&server, &server.account_token(&home, &groups).await);
     let before = state(&server).await;
     for row in TABLE.iter().filter(|row| !row.of_user()) {

@@ -442,3 +442,35 @@ fn the_originals_variables_count_only_with_the_originals_base_url() {
         .run_with(&["token", "list", "--base-url", &desk.process.api], &[("HALLPASS_API_TOKEN", API_TOKEN)]);
     assert_eq!(ran.status, 0, "{ran:?}");
 }
+
+#[test]
+fn the_audit_log_says_who_did_what() {
+    let desk = Desk::with_key();
+    let made = desk.json(&["token", "create", "deploy"]);
+    let id = text(&made["id"]);
+    desk.out(&["token", "refresh", "deploy"]);
+    let log = desk.json(&["audit", "--resource", &id]);
+    let actions: Vec<_> =
+        log.as_array().unwrap().iter().map(|entry| text(&entry["action"]["description"])).collect();
+    assert_eq!(actions, ["service_token.refresh", "service_token.create"], "the newest first");
+    let shown = desk.out(&["audit", "--resource", &id, "--actor", EMAIL, "--most", "1"]);
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), 2, "{shown}");
+    assert!(
+        lines[0].starts_with("WHEN") && lines[1].contains("just now") && lines[1].contains(EMAIL),
+        "{shown}"
+    );
+    assert_eq!(desk.json(&["audit", "--actor", "nobody@example.com"]), serde_json::json!([]));
+    assert_eq!(
+        desk.json(&["audit", "--since", "2020-01-01", "--before", "2020-01-02"]),
+        serde_json::json!([])
+    );
+    assert!(!desk.out(&["audit", "--json"]).contains(&text(&made["client_secret"])));
+    desk.refused(&["audit", "--last", "0s"], 2);
+    desk.refused(&["audit", "--since", "yesterday"], 2);
+    // The example's API token may not read it.
+    let desk =
+        desk.setting(&[("HALLPASS_EMAIL", ""), ("HALLPASS_API_KEY", ""), ("HALLPASS_API_TOKEN", API_TOKEN)]);
+    let error = desk.refused(&["audit"], 7);
+    assert!(error.contains("10000"), "{error}");
+}

@@ -1,0 +1,64 @@
+//! What can stand behind the question mark.
+
+use serde_json::{Value, json};
+
+use crate::api::audit::{FILTERS, LIMIT, MOST, MOST_VALUES};
+
+fn parameter(name: &str, description: &str, schema: Value) -> Value {
+    // An empty one counts as not given.
+    let mut parameter =
+        json!({"name": name, "in": "query", "description": description, "allowEmptyValue": true});
+    super::set(&mut parameter, "schema", schema);
+    parameter
+}
+
+/// Which page of a list.
+pub(super) fn paging() -> Vec<Value> {
+    let number = || json!({"type": "integer", "minimum": 0, "maximum": u64::MAX});
+    vec![
+        parameter("page", "From 1. 0 means not given. A page past the end is empty.", number()),
+        parameter("per_page", "1000 at most, and if not given. 0 means not given.", number()),
+    ]
+}
+
+pub(super) fn text(name: &str, description: &str) -> Value {
+    parameter(name, description, json!({"type": "string"}))
+}
+
+pub(super) fn flag(name: &str, description: &str) -> Value {
+    parameter(name, description, json!({"type": "string", "enum": ["true", "false"]}))
+}
+
+pub(super) fn direction() -> Value {
+    parameter(
+        "direction",
+        "The order.",
+        json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
+    )
+}
+
+/// Window, page and filters of the audit log.
+pub(super) fn audit_query() -> Vec<Value> {
+    let bound = |name, description| {
+        let schema = json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]});
+        let example = if name == "since" { "2026-06-01" } else { "2026-06-02T12:00:00Z" };
+        json!({"name": name, "in": "query", "required": true, "description": description, "schema": schema, "example": example})
+    };
+    let limit = json!({"type": "integer", "minimum": 0, "maximum": u64::MAX, "default": LIMIT});
+    let mut all = vec![
+        bound("since", "Entries at this time or later."),
+        bound("before", "Entries earlier than this time."),
+        direction(),
+        parameter("limit", &format!("How many; {MOST} at most. 0 means not given."), limit),
+        parameter("cursor", "From an earlier reply.", json!({"type": "string", "pattern": "^[0-9a-f]{32}$"})),
+    ];
+    for (name, _) in FILTERS {
+        for (name, what) in [(name.to_owned(), "Only these."), (format!("{name}.not"), "None of these.")] {
+            let schema = json!({"type": "array", "items": {"type": "string"}, "maxItems": MOST_VALUES});
+            all.push(json!({
+                "name": name, "in": "query", "description": what, "style": "form", "explode": true, "schema": schema,
+            }));
+        }
+    }
+    all
+}
