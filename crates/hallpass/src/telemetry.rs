@@ -3,6 +3,7 @@
 use std::io::{BufWriter, IsTerminal as _};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -11,7 +12,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 /// What is logged where nobody says otherwise.
 pub const DEFAULT_FILTER: &str = "info,sqlx=warn";
 /// The same for commands that ask a server, print, and end.
-pub const VERB_FILTER: &str = "warn";
+pub const VERB_FILTER: &str = "warn,rustls_platform_verifier=off";
 
 /// What is logged, which can be changed while the process runs.
 #[derive(Debug, Clone)]
@@ -26,6 +27,13 @@ impl LogFilter {
 
 /// Understands a filter.
 pub fn filter(text: &str) -> Result<EnvFilter, String> {
+    // A word that is no level would be taken for the only target to be logged.
+    let plain = text.split(',').map(str::trim).filter(|part| !part.contains(['=', '[', ']']));
+    if plain.clone().any(|word| !word.is_empty() && word.parse::<LevelFilter>().is_err()) {
+        return Err(
+            "must be a level, or a list like info,hallpass=debug: a word in it is no level".to_owned()
+        );
+    }
     EnvFilter::try_new(text)
         .map_err(|error| format!("must be a level, or a list like info,hallpass=debug: {error}"))
 }

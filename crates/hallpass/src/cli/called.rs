@@ -58,6 +58,13 @@ impl Called {
 
     /// What went wrong, in one line, with what to do about it.
     pub(super) fn failed(&self, error: &Error) -> Failure {
+        if error.kind() == ErrorKind::Connection && error.to_string().contains("invalid peer certificate") {
+            let message = format!(
+                "the certificate of {} is not trusted, and nothing was sent; the variable SSL_CERT_FILE names a file with other authorities",
+                self.base_url
+            );
+            return Failure::new(Exit::Failed, message);
+        }
         let hint = match error.kind() {
             ErrorKind::Unauthenticated => {
                 "check the credentials, and whether they belong to this server".to_owned()

@@ -142,6 +142,8 @@ pub fn main() -> ExitCode {
         }
     };
     let done = runtime.block_on(cli.command.run(log));
+    // A file or an address that never answers, on a thread of its own, is not waited for.
+    runtime.shutdown_background();
     match done {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {

@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration is read again, and what can be changed while the server runs is changed; all of it or nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use sd_notify::NotifyState;
@@ -13,6 +14,9 @@ use crate::config::{Sources, Values};
 use crate::live::Live;
 use crate::telemetry::LogFilter;
 use crate::tls::{Pair, Tls};
+
+/// How long the files may take to be read.
+const READING_TIME: Duration = Duration::from_secs(10);
 
 /// What a reload changes in a running server.
 pub(super) struct Running {
@@ -45,7 +49,7 @@ impl Running {
             let mut began = vec![NotifyState::Reloading];
             began.extend(NotifyState::monotonic_usec_now());
             tell_supervisor(&began);
-            match self.reload() {
+            match self.reload().await {
                 Ok(()) => tracing::info!("the configuration was reloaded"),
                 Err(error) => {
                     tracing::error!(error, "the configuration was not reloaded; the old one stays in force");
@@ -55,14 +59,20 @@ impl Running {
         }
     }
 
-    fn reload(&mut self) -> Result<(), String> {
-        let (config, values) = self.sources.config().map_err(|problems| problems.to_string())?;
-        let files = certificate_files(&config);
-        let certificate = match (&self.tls, &files) {
-            (Some(tls), Some(files)) => {
-                let pair = Pair::read(files).map_err(|error| error.to_string())?;
-                Some((tls, pair))
-            }
+    async fn reload(&mut self) -> Result<(), String> {
+        let sources = self.sources.clone();
+        // On a thread of its own: a file on a network may not answer, and nobody else is to wait for it.
+        let reading = tokio::task::spawn_blocking(move || {
+            let (config, values) = sources.config().map_err(|problems| problems.to_string())?;
+            let pair = certificate_files(&config).map(|files| Pair::read(&files));
+            let pair = pair.transpose().map_err(|error| error.to_string())?;
+            Ok::<_, String>((config, values, pair))
+        });
+        let read = tokio::time::timeout(READING_TIME, reading).await;
+        let (config, values, pair) =
+            read.map_err(|_| "the files cannot be read in time")?.map_err(|error| error.to_string())??;
+        let certificate = match (&self.tls, pair) {
+            (Some(tls), Some(pair)) => Some((tls, pair)),
             (Some(_), None) | (None, Some(_)) => {
                 tracing::warn!("TLS is switched on or off when the server is started again");
                 None

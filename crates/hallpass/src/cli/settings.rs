@@ -69,7 +69,11 @@ fn sources(matches: &ArgMatches, wanted: fn(&Setting) -> bool) -> Sources {
             Some(ValueSource::EnvVariable) => Place::Variable,
             _ => continue,
         };
-        let texts = matches.get_many::<String>(id).unwrap_or_default().cloned().collect();
+        let texts: Vec<_> = matches.get_many::<String>(id).unwrap_or_default().cloned().collect();
+        // An empty variable counts as not set, as in `${NAME:-}` of a compose file.
+        if place == Place::Variable && texts.iter().all(String::is_empty) {
+            continue;
+        }
         given.push(Value { setting, texts, place });
     }
     Sources { file: matches.get_one::<PathBuf>(CONFIG).cloned(), given }

@@ -203,7 +203,8 @@ fn credentials(
 }
 
 fn is_the_originals(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| host == "cloudflare.com" || host.ends_with(".cloudflare.com"))
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    host == "cloudflare.com" || host.ends_with(".cloudflare.com")
 }
 
 /// Reads a base URL; one that names only a server is completed with the API's path.
@@ -433,6 +434,7 @@ mod tests {
         let url = |text: &str| Url::parse(text).unwrap();
         assert!(is_the_originals(&url("https://api.cloudflare.com/client/v4")));
         assert!(is_the_originals(&url("https://API.Cloudflare.com/client/v4")));
+        assert!(is_the_originals(&url("https://api.cloudflare.com./client/v4")));
         assert!(!is_the_originals(&url("https://notcloudflare.com/client/v4")));
         assert!(!is_the_originals(&url("http://127.0.0.1:8484/client/v4")));
     }

@@ -4,9 +4,10 @@ use std::fmt::Display;
 
 use clap::{Args, Subcommand};
 use hallpass_client::{
-    CreateServiceToken, ListServiceTokens, Paging, Patch, RotateServiceToken, ServiceTokens,
+    CreateServiceToken, ErrorKind, ListServiceTokens, Paging, Patch, RotateServiceToken, ServiceTokens,
     UpdateServiceToken,
 };
+use hallpass_core::client_id::ClientId;
 use hallpass_core::id::ServiceTokenId;
 use hallpass_core::time::Timestamp;
 use hallpass_core::validity::{GoDuration, InvalidDuration, Validity};
@@ -340,12 +341,24 @@ impl Named for ServiceToken {
 /// The token that is meant.
 async fn find(called: &Called, tokens: &ServiceTokens, wanted: &str) -> Result<ServiceToken, Failure> {
     if let Ok(id) = wanted.parse() {
-        return called.ask(tokens.get(id)).await;
+        match tokens.get(id).await {
+            // Then somebody is called so.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            found => return found.map_err(|error| called.failed(&error)),
+        }
+    }
+    if let Ok(client_id) = wanted.parse::<ClientId>() {
+        let search = ListServiceTokens { search: Some(client_id.digits().to_owned()), ..everything() };
+        let found: Vec<ServiceToken> = called.collect(tokens.all(&search)).await?;
+        // It belongs to one token, whatever others are called.
+        if let Some(holder) = found.into_iter().find(|token| token.client_id.digits() == client_id.digits()) {
+            return Ok(holder);
+        }
     }
     let named = ListServiceTokens { name: Some(wanted.to_owned()), ..everything() };
     let mut found = called.collect(tokens.all(&named)).await?;
     if found.is_empty() {
-        // A client ID; or nothing, and then near names are wanted.
+        // Near names are wanted.
         found = called.collect(tokens.all(&everything())).await?;
     }
     find::one(wanted, found)

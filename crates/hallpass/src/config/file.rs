@@ -21,6 +21,11 @@ impl ConfigFile {
     /// Reads a file. What is wrong with it goes to the problems; what could be understood is given all the same, so that everything
     /// can be reported at once.
     pub(super) fn read(path: &Path, problems: &mut Problems) -> Self {
+        // Anything else can be read once, or not at all: a pipe would be empty when it is read again.
+        if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+            problems.add(Problem::new(format!("cannot read {}: it is no regular file", path.display())));
+            return Self { values: Vec::new() };
+        }
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use hallpass_core::api_token::WrittenNetwork;
 use ipnet::IpNet;
 use sqlx::postgres::PgConnectOptions;
+use url::Url;
 
 use crate::telemetry;
 
@@ -105,7 +106,34 @@ pub(super) fn number(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u32::MAX))
 }
 
+/// What may stand behind the `?` of a database's URL. An unknown one would be ignored, and logged with its value: a mistyped
+/// `sslmode` would leave the server unverified.
+const DATABASE_PARAMETERS: [&str; 12] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
 pub(super) fn database(text: &str) -> Result<DatabaseUrl, String> {
+    let parameters = Url::parse(text).map(|url| {
+        url.query_pairs().all(|(name, _)| {
+            DATABASE_PARAMETERS.contains(&name.as_ref())
+                || (name.starts_with("options[") && name.ends_with(']'))
+        })
+    });
+    if parameters == Ok(false) {
+        let known = DATABASE_PARAMETERS.join(", ");
+        return Err(format!("must have no parameters but these: {known}"));
+    }
     let known = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
     if known && text.parse::<PgConnectOptions>().is_ok() {
         Ok(DatabaseUrl(text.to_owned()))

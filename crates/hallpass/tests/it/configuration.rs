@@ -271,7 +271,10 @@ fn a_flag_counts_before_a_variable_before_the_file_for_every_setting() {
         };
         assert_eq!(refuses(setting, bad, good, Some(good_in_file)), Some("flag"), "{key}");
         assert_eq!(refuses(setting, good, bad, in_file), overruled, "{key}");
-        assert_eq!(refuses(setting, None, bad, Some(good_in_file)), Some("variable"), "{key}");
+        // An empty variable counts as not set.
+        let empty = bad == Some("");
+        let refused = if empty { None } else { Some("variable") };
+        assert_eq!(refuses(setting, None, bad, Some(good_in_file)), refused, "{key}");
         assert_eq!(refuses(setting, None, good, in_file), overruled, "{key}");
         assert_eq!(refuses(setting, None, None, in_file), Some("file"), "{key}");
         assert_eq!(refuses(setting, None, None, Some(good_in_file)), None, "{key}");
@@ -476,4 +479,37 @@ fn the_image_starts_the_binary_with_arguments_that_it_takes_and_trusts_nobody() 
     let user = last.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
     assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "{user}");
     assert!(!last.contains("TRUSTED_PEERS"));
+}
+
+#[test]
+fn what_would_be_ignored_or_could_not_be_read_again_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    // A mistyped `sslmode` would leave the server unverified; its value may be a password.
+    for url in ["postgres://u@h/d?ssl_mode=verify-full", "postgres://u@h/d?passwd=hunter2"] {
+        let (status, out, error) = hallpass(&["serve", "--check-config"], &[("HALLPASS_DATABASE", url)]);
+        assert_eq!((status, out.as_str()), (2, ""), "{error}");
+        assert!(error.contains("sslmode") && !error.contains("hunter2"), "{error}");
+    }
+    // A word that is no level would silence everything.
+    let (status, _, error) = hallpass(&["serve", "--check-config", "--log", "inof"], &[]);
+    assert_eq!(status, 2, "{error}");
+    assert!(error.contains("no level"), "{error}");
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (status, _, error) = hallpass(&["serve", "--check-config", "--config", pipe.to_str().unwrap()], &[]);
+    assert_eq!(status, 2, "{error}");
+    assert!(error.contains("no regular file"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_does_not_answer_at_a_hangup_stops_neither_the_server_nor_its_end() {
+    let (first, file, _) = configured("").await;
+    let mut process = serve(&first, &file);
+    std::fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    process.signal("HUP");
+    until("the reload is refused", || async { process.log().contains("no regular file") }).await;
+    assert_eq!(reqwest::get(format!("{}/healthz", process.api)).await.unwrap().status(), 200);
+    process.signal("TERM");
+    assert!(process.child.wait().unwrap().success());
 }

@@ -103,10 +103,10 @@ both_places!(a_fresh_store_has_no_problem_and_is_told_of_its_first_token, |place
     let last = out.lines().last().unwrap();
     assert!(last.starts_with("0 problems, 1 warning, 0 notes, ") && last.ends_with(" ok"), "{out}");
     assert!(
-        out.lines().any(|line| line.starts_with("WARNING  API tokens  API token \"Bootstrap\" (")),
+        out.lines().any(|line| line.starts_with("WARNING  API tokens     API token \"Bootstrap\" (")),
         "{out}"
     );
-    assert!(out.contains("\n                     -> make a token for each purpose"), "{out}");
+    assert!(out.contains("\n                        -> make a token for each purpose"), "{out}");
     for secret in [&first.api_key, &first.api_token] {
         assert!(!out.contains(secret.as_str()));
     }

@@ -33,6 +33,7 @@ mod lists;
 mod local;
 mod operator;
 mod policies;
+mod postgres_tls;
 mod raw;
 mod requests;
 mod revoked;

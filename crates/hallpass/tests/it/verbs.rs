@@ -474,3 +474,19 @@ fn the_audit_log_says_who_did_what() {
     let error = desk.refused(&["audit"], 7);
     assert!(error.contains("10000"), "{error}");
 }
+
+#[test]
+fn a_client_id_means_its_holder_whatever_others_are_called() {
+    let desk = Desk::with_token();
+    let victim = desk.json(&["token", "create", "victim"]);
+    let client_id = text(&victim["client_id"]);
+    let decoy = desk.json(&["token", "create", &client_id]);
+    assert_eq!(desk.json(&["token", "get", &client_id])["id"], victim["id"]);
+    desk.out(&["token", "delete", &client_id, "--yes"]);
+    desk.refused(&["token", "get", "victim"], 6);
+    assert_eq!(desk.json(&["token", "get", &text(&decoy["id"])])["id"], decoy["id"]);
+    // A name that looks like an id is a name where no token has that id.
+    let odd = "11111111-2222-4333-8444-555555555555";
+    let made = desk.json(&["token", "create", odd]);
+    assert_eq!(desk.json(&["token", "get", odd])["id"], made["id"]);
+}

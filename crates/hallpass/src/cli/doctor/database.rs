@@ -73,7 +73,14 @@ pub(super) async fn examine(
 
 /// What cannot be read.
 pub(super) fn failed(error: &StoreError) -> Finding {
-    Finding::problem(DATABASE, error.to_string(), "if the database runs and can be reached, restore a backup")
+    let text = error.to_string();
+    // SQLite's words for a file whose pages make no sense.
+    let what = if text.contains("malformed") || text.contains("not a database") {
+        format!("the store's file is damaged: {text}")
+    } else {
+        format!("the store cannot be read: {text}")
+    };
+    Finding::problem(DATABASE, what, "if the database runs and can be reached, restore a backup")
 }
 
 fn judge_schema(schema: Schema) -> Finding {

@@ -194,7 +194,9 @@ fn unreachable(error: &LookError, location: &Location, sources: &Sources) -> Fin
 }
 
 impl Report {
-    fn of(findings: Vec<Finding>) -> Self {
+    fn of(mut findings: Vec<Finding>) -> Self {
+        // What spoils several checks is said once.
+        findings.dedup();
         let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         let summary = Summary {
             ok: of(Severity::Ok),
@@ -215,9 +217,9 @@ impl Report {
                 Severity::Warning => "WARNING",
                 Severity::Problem => "PROBLEM",
             };
-            let _ = writeln!(text, "{severity:<9}{:<12}{}", finding.check, finding.what);
+            let _ = writeln!(text, "{severity:<9}{:<15}{}", finding.check, finding.what);
             if let Some(what_to_do) = &finding.what_to_do {
-                let _ = writeln!(text, "{:<21}-> {what_to_do}", "");
+                let _ = writeln!(text, "{:<24}-> {what_to_do}", "");
             }
         }
         let Summary { ok, notes, warnings, problems } = self.summary;
