@@ -209,3 +209,39 @@ fn the_lines_of_console_blocks_are_found() {
     let document = "```console\n$ one\nnot this\n$ two\n```\n```\n$ nor this\n```\n";
     assert_eq!(examples(document), ["one", "two"]);
 }
+
+/// The lines of all code blocks that call something with curl and leave nothing to fill in.
+fn curl_lines(document: &str) -> Vec<String> {
+    let mut in_block = false;
+    let mut lines = Vec::new();
+    for line in document.lines() {
+        if line.starts_with("```") {
+            in_block = !in_block;
+        } else if in_block && line.starts_with("curl ") && !line.contains(['…', '$']) {
+            lines.push(line.to_owned());
+        }
+    }
+    lines
+}
+
+#[test]
+#[ignore = "needs curl, see ./test"]
+fn the_curl_lines_of_the_documents_run() {
+    for (document, at_least) in [("README.md", 4), ("docs/emulator.md", 6)] {
+        let path = format!("{}/../../{document}", env!("CARGO_MANIFEST_DIR"));
+        let lines = curl_lines(&std::fs::read_to_string(path).unwrap());
+        assert!(lines.len() >= at_least, "{document}: {lines:#?}");
+        // One after the other on one emulator, as a reader would send them.
+        let desk = Desk::with_token();
+        for line in lines {
+            let sent = line.replace("http://127.0.0.1:8484", &desk.process.api);
+            let sent = sent.replacen("curl ", "curl --silent --show-error --fail-with-body ", 1);
+            let output = Command::new("sh").args(["-c", &sent]).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                output.status.success() && said.contains("\"success\":true"),
+                "{document}: {line}: {said}"
+            );
+        }
+    }
+}
