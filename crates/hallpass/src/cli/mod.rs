@@ -58,10 +58,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the emulator: throw-away data, published credentials, a clock that can be moved
+    #[command(after_help = "Example:\n  hallpass dev --listen 127.0.0.1:0 --ready-file ready.json")]
     Dev(dev::Dev),
     /// Run the server
+    #[command(after_help = "Example:\n  hallpass serve --config /etc/hallpass/hallpass.toml --check-config")]
     Serve(serve::Serve),
     /// Make the first account, zone, user and API token of an empty store, and show them once
+    #[command(after_help = "Example:\n  hallpass bootstrap --email ada@example.org --zone example.org")]
     Bootstrap(bootstrap::Bootstrap),
     Token(token::Token),
     ApiToken(api_token::ApiToken),
@@ -70,8 +73,10 @@ enum Command {
     User(directory::User),
     Audit(audit::Audit),
     /// Say what is wrong with a store and its server, and what to do about it; changes nothing
+    #[command(after_help = "Example:\n  hallpass doctor --config /etc/hallpass/hallpass.toml")]
     Doctor(doctor::Doctor),
     /// Print the description of the API: OpenAPI 3.1, as JSON
+    #[command(after_help = "Example:\n  hallpass openapi > openapi.json")]
     Openapi,
     /// Print what a shell needs to complete command lines
     Completions(completions::Completions),
