@@ -3,8 +3,7 @@
 -- The user behind an API token that acted: the token may be gone when somebody asks. Empty in rows from before.
 ALTER TABLE audit ADD COLUMN actor_user_id TEXT COLLATE "C";
 
--- An account's rows in the order of their time, from any point on. The price is one index more for every change to write: on
--- SQLite, in batches of 64, about 5 microseconds for a row with five accounts and 13 with fifty, since each account has its own
--- place in the index. One by time alone would cost less than that, but then looking at a quiet account would read the rows
--- of the busy ones. The other filters have no index: they are looked at row by row within the time asked for.
+-- An account's rows in the order of their time, from any point on. The price is one index more for every change to write, with a
+-- place of its own for each account. One by time alone would cost less, but then looking at a quiet account would read the rows of
+-- the busy ones. The other filters have no index: they are looked at row by row within the time asked for.
 CREATE INDEX audit_by_account ON audit (account_id, at, revision) WHERE account_id IS NOT NULL;

@@ -19,6 +19,5 @@ pub(super) fn run(args: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "hallpass", &mut script);
     let script = String::from_utf8(script).context("the script is no text")?;
-    output::say(script.trim_end()).context("cannot write to standard output")?;
-    Ok(())
+    output::print(script.trim_end())
 }

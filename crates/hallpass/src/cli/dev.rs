@@ -51,8 +51,7 @@ struct LimitArgs {
 
 pub(super) async fn run(args: Dev) -> Result<(), Failure> {
     if args.print_seed {
-        output::say(EXAMPLE.trim_end()).context("cannot write to standard output")?;
-        return Ok(());
+        return output::print(EXAMPLE.trim_end());
     }
     let reach = if args.allow_remote { Reach::Remote } else { Reach::Loopback };
     if !may_listen(args.listen, reach) {
@@ -94,7 +93,7 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
     } else {
         example_introduction(&api, &base_url)
     };
-    output::say(&text).context("cannot write to standard output")?;
+    output::print(&text)?;
     serving.await.context("the server ended unexpectedly")?;
     operator.end().await;
     emulator.stop().await;

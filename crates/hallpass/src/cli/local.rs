@@ -1,6 +1,5 @@
 //! `hallpass account add`, `zone add`, `user add`: what an operator adds on the store itself. A running server follows.
 
-use anyhow::Context as _;
 use clap::Args;
 use hallpass_core::caller::{Grant, Scope, SystemReason};
 use hallpass_core::id::AccountId;
@@ -103,13 +102,13 @@ pub(super) async fn add_account(args: AddAccount) -> Result<(), Failure> {
     let added =
         AddedAccount { account_id: account.id.to_string(), name: &account.name, members: &args.member };
     let text = if args.json {
-        json(&added)?
+        output::json(&added)?
     } else {
         format!("Added the account.\n\n  account id   {}\n  name         {}", account.id, account.name)
     };
     // What was done is in the one file before anybody hears of it.
     store.close().await;
-    show(&text)
+    output::print(&text)
 }
 
 pub(super) async fn add_zone(args: AddZone) -> Result<(), Failure> {
@@ -127,7 +126,7 @@ pub(super) async fn add_zone(args: AddZone) -> Result<(), Failure> {
     let added =
         AddedZone { zone_id: zone.id.to_string(), name: &zone.name, account_id: account.id.to_string() };
     let text = if args.json {
-        json(&added)?
+        output::json(&added)?
     } else {
         format!(
             "Added the zone.\n\n  zone id      {}\n  name         {}\n  account      {} ({})",
@@ -135,7 +134,7 @@ pub(super) async fn add_zone(args: AddZone) -> Result<(), Failure> {
         )
     };
     store.close().await;
-    show(&text)
+    output::print(&text)
 }
 
 pub(super) async fn add_user(args: AddUser) -> Result<(), Failure> {
@@ -175,7 +174,7 @@ pub(super) async fn add_user(args: AddUser) -> Result<(), Failure> {
         api_key: shown,
     };
     let text = if args.json {
-        json(&added)?
+        output::json(&added)?
     } else {
         format!(
             "Added the user. The key is shown this once; keep it safe.\n\n  user id      {}\n  e-mail       {}\n  API key      {shown}\n  accounts     {}",
@@ -185,7 +184,8 @@ pub(super) async fn add_user(args: AddUser) -> Result<(), Failure> {
         )
     };
     store.close().await;
-    show(&text).map_err(|failure| anyhow::anyhow!("{failure}; the user was added, and the key is lost"))?;
+    output::print(&text)
+        .map_err(|failure| anyhow::anyhow!("{failure}; the user was added, and the key is lost"))?;
     Ok(())
 }
 
@@ -254,17 +254,6 @@ async fn write(
 
 fn taken(message: impl Into<String>) -> Failure {
     Failure::new(Exit::AlreadyDone, message)
-}
-
-/// What was done, for scripts.
-pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
-    Ok(serde_json::to_string(value).context("cannot write JSON")?)
-}
-
-/// Prints what was done.
-pub(super) fn show(text: &str) -> Result<(), Failure> {
-    output::say(text).context("cannot write to standard output")?;
-    Ok(())
 }
 
 /// A domain name, in lower case.

@@ -63,7 +63,8 @@ impl SecretFormat {
     }
 }
 
-fn json<T: Serialize>(result: &T) -> Result<String, Failure> {
+/// A result as one JSON document.
+pub(super) fn json<T: Serialize>(result: &T) -> Result<String, Failure> {
     Ok(serde_json::to_string(result).context("cannot write JSON")?)
 }
 
@@ -78,6 +79,11 @@ fn show(text: &str) -> io::Result<()> {
 pub(super) fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush())
+}
+
+/// Writes a text and a line end to standard output, or says that it cannot.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    Ok(say(text).context("cannot write to standard output")?)
 }
 
 /// Writes a text and a line end to standard error; there is nowhere left to report a failure of that.

@@ -35,9 +35,8 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
     let sources = args.settings.0;
     let (config, values) = sources.config()?;
     if args.check_config {
-        return check_files(&config).or(Some(())).map_err(Failure::from).and_then(|()| {
-            Ok(output::say("configuration is good").context("cannot write to standard output")?)
-        });
+        check_files(&config).or(Some(()))?;
+        return output::print("configuration is good");
     }
     // From here on a hangup reloads, and does not end the process.
     let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;

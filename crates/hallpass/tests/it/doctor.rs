@@ -366,6 +366,16 @@ async fn who_has_the_address_is_told() {
         visit(&first.place, &["--listen", &address]).says(severity, what);
         serving.join().unwrap();
     }
+    // Somebody who sends a little now and then, and never ends.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        while stream.write_all(b"H").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+    });
+    visit(&first.place, &["--listen", &address]).says("warning", "does not answer plain HTTP");
     // An address that is not this machine's.
     let elsewhere = ["--insecure-http", "--listen", "192.0.2.1:1"];
     visit(&first.place, &elsewhere).says("problem", "none can listen there");

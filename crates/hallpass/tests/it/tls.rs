@@ -286,3 +286,39 @@ fn a_pair_is_checked_before_it_is_used_and_makes_insecure_http_needless() {
         assert!(!said.contains(one.key.lines().nth(1).unwrap()), "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_file_that_does_not_answer_holds_up_neither_requests_nor_the_end() {
+    let issued = Issued::new();
+    let mut secured = Secured::start(&issued).await;
+    // Whoever opens a pipe that nobody writes to waits for ever, as for a file on a network that is gone.
+    std::fs::remove_file(&secured.certificate).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&secured.certificate).status().unwrap().success());
+    secured.process.signal("HUP");
+    wait_for_log(&secured.process, "cannot be read in time").await;
+    assert!(secured.shows(&issued).await);
+    secured.process.signal("TERM");
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let status = loop {
+        if let Some(status) = secured.process.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the server does not end: {}", secured.process.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verb_says_that_a_certificate_is_not_trusted_and_does_not_call_it_a_passing_trouble() {
+    let secured = Secured::start(&Issued::new()).await;
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hallpass"))
+        .args(["token", "list", "--base-url", &secured.process.api])
+        .env("HALLPASS_API_TOKEN", "canary-token")
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("is not trusted, and nothing was sent") && !error.contains("canary"), "{error}");
+}

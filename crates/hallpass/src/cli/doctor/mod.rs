@@ -13,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::check::check_certificate;
-use super::local::{json, show};
+use super::output::{json, print};
 use super::settings::{SettingArgs, describe_store};
 use super::{Exit, Failure};
 use crate::config::Sources;
@@ -95,7 +95,7 @@ struct Report {
 pub(super) async fn run(args: Doctor) -> Result<(), Failure> {
     let world = World::machine();
     let report = Report::of(examine(&args, &world).await);
-    show(&if args.json { json(&report)? } else { report.describe() })?;
+    print(&if args.json { json(&report)? } else { report.describe() })?;
     match report.summary.problems {
         0 => Ok(()),
         problems => Err(Failure::new(Exit::Failed, format!("found {}", count(problems, "problem")))),

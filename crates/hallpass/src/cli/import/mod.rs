@@ -19,7 +19,8 @@ use hallpass_core::wire::service_tokens as wire;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::local::{find_account, json, open_founded, show};
+use super::local::{find_account, open_founded};
+use super::output::{json, print};
 use super::{Exit, Failure, StoreArgs};
 use crate::store::accounts::Account;
 use crate::store::error::{Refusal, WriteError};
@@ -150,7 +151,7 @@ pub(super) async fn run(args: Import) -> Result<(), Failure> {
         write(&store, &world, &account, zone, tokens, now).await?;
     }
     store.close().await;
-    show(&if args.json { json(&imported)? } else { imported.describe(&account) })
+    print(&if args.json { json(&imported)? } else { imported.describe(&account) })
 }
 
 async fn write(
