@@ -39,7 +39,7 @@ const ROWS: i64 = 64;
 /// The statements of a batch of refreshes, as `store/writer.rs` sends them: lock, revision, audit, changes, tokens, commit.
 macro_rules! bare {
     ($pool:expr, $begin:literal, $mark:expr, $lock:literal, $seconds:expr) => {{
-        let texts = Texts::new(&$mark, $lock);
+        let texts = Texts::new(&$mark);
         let all: Vec<String> =
             sqlx::query_scalar("SELECT id FROM service_tokens").fetch_all(&$pool).await.unwrap();
         let limit = Duration::from_secs($seconds as u64);
@@ -49,6 +49,9 @@ macro_rules! bare {
             let ids = draw(&all, &mut dice);
             let now = jiff::Timestamp::now().as_microsecond();
             let mut tx = $pool.begin_with($begin).await.unwrap();
+            if !$lock.is_empty() {
+                sqlx::query($lock).execute(&mut *tx).await.unwrap();
+            }
             let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&texts.select)));
             for id in &ids {
                 query = query.bind(*id);
@@ -63,6 +66,7 @@ macro_rules! bare {
                     .bind(now)
                     .bind("user")
                     .bind("00000000000000000000000000000000")
+                    .bind(Some("00000000000000000000000000000000"))
                     .bind(Some(row.get::<&str, _>("account_id")))
                     .bind("service_token.refresh")
                     .bind(row.get::<&str, _>("id"))
@@ -120,7 +124,7 @@ async fn main() {
         (Some("bare"), None, Some(url)) => {
             let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
             let pool = pool.connect(&url).await.unwrap();
-            bare!(pool, "BEGIN", |n: usize| format!("${n}"), " FOR UPDATE", number);
+            bare!(pool, "BEGIN", |n: usize| format!("${n}"), "SELECT n FROM revision FOR UPDATE", number);
         }
         _ => panic!("see the head of this file for the arguments"),
     }
@@ -184,7 +188,7 @@ struct Texts {
 }
 
 impl Texts {
-    fn new(mark: &impl Fn(usize) -> String, lock: &str) -> Self {
+    fn new(mark: &impl Fn(usize) -> String) -> Self {
         let rows = |columns: usize| {
             let row = |row: usize| {
                 let marks: Vec<_> = (1..=columns).map(|column| mark(row * columns + column)).collect();
@@ -197,15 +201,15 @@ impl Texts {
                 "SELECT id, account_id, zone_id, client_id, name, duration, expires_at, enabled, secret_version, \
                  previous_secret_expires_at, previous_secret_until, rotated_at, created_at, updated_at, \
                  (SELECT a.last_seen_at FROM activity a WHERE a.kind = 'service_token' AND a.owner_id = service_tokens.id) \
-                 AS last_seen_at FROM service_tokens WHERE id IN ({}) ORDER BY id{lock}",
+                 AS last_seen_at FROM service_tokens WHERE id IN ({})",
                 rows(1)
             )
             .into(),
             audit: format!(
-                "INSERT INTO audit (revision, at, actor, actor_id, account_id, action, object_id, detail, client, request_id) \
+                "INSERT INTO audit (revision, at, actor, actor_id, actor_user_id, account_id, action, object_id, detail, client, request_id) \
                  SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, \
-                 v.column10 FROM (VALUES {}) AS v WHERE v.column1 > 0",
-                rows(10)
+                 v.column10, v.column11 FROM (VALUES {}) AS v WHERE v.column1 > 0",
+                rows(11)
             )
             .into(),
             changes: format!(

@@ -1,6 +1,6 @@
 //! When something was last used: noted in memory, written in batches, never in the path of a request.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use hallpass_core::id::ApiTokenId;
@@ -28,8 +28,6 @@ impl Activity {
 
 /// Writes what was noted. A time never goes back, and what was deleted meanwhile stays gone.
 pub(super) async fn write(pool: &Pool, seen: &HashMap<ApiTokenId, Timestamp>) -> Result<(), sqlx::Error> {
-    // In the same order on every node, so that two cannot lock each other out.
-    let seen: BTreeMap<_, _> = seen.iter().collect();
     let mut tx = pool.begin().await?;
     for (id, at) in seen {
         on_engine!(Tx, &mut tx, conn => {

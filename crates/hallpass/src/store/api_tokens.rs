@@ -250,18 +250,14 @@ impl Outcome {
     }
 }
 
-/// Reads and locks a token that the scope reaches.
-pub(super) async fn lock(
+/// Reads a token that the scope reaches.
+pub(super) async fn read(
     tx: &mut Tx,
     scope: Scope,
     id: ApiTokenId,
 ) -> Result<Result<StoredApiToken, Refusal>, sqlx::Error> {
-    let text = match tx {
-        Tx::Sqlite(_) => concat!("SELECT ", columns!(), " FROM api_tokens WHERE id = $1"),
-        Tx::Postgres(_) => concat!("SELECT ", columns!(), " FROM api_tokens WHERE id = $1 FOR UPDATE"),
-    };
     let row = on_engine!(Tx, tx, conn => {
-        sqlx::query_as::<_, TokenRow>(text).bind(id.to_string()).fetch_optional(conn).await?
+        sqlx::query_as::<_, TokenRow>(concat!("SELECT ", columns!(), " FROM api_tokens WHERE id = $1")).bind(id.to_string()).fetch_optional(conn).await?
     });
     let found =
         row.map(StoredApiToken::try_from).transpose().map_err(|error| sqlx::Error::Decode(error.into()))?;

@@ -110,7 +110,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Takes in the tokens that its jobs are about, as they are stored and locked.
+    /// Takes in the tokens that its jobs are about, as they are stored.
     pub(super) fn hold(&mut self, tokens: Vec<StoredServiceToken>) {
         self.slots.extend(tokens.into_iter().map(|stored| (stored.token.id, Slot::stored(stored))));
     }
@@ -354,7 +354,7 @@ impl Batch {
         id: ApiTokenId,
         spec: &ApiTokenSpec,
     ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
-        let mut stored = match api_tokens::lock(tx, grant.scope(), id).await? {
+        let mut stored = match api_tokens::read(tx, grant.scope(), id).await? {
             Ok(stored) => stored,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -380,7 +380,7 @@ impl Batch {
         seen: &[Policy],
         fresh: &SecretDigest,
     ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
-        let mut stored = match api_tokens::lock(tx, grant.scope(), id).await? {
+        let mut stored = match api_tokens::read(tx, grant.scope(), id).await? {
             Ok(stored) => stored,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -401,7 +401,7 @@ impl Batch {
         now: Timestamp,
         id: ApiTokenId,
     ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
-        let stored = match api_tokens::lock(tx, grant.scope(), id).await? {
+        let stored = match api_tokens::read(tx, grant.scope(), id).await? {
             Ok(stored) => stored,
             Err(refusal) => return Ok(Err(refusal)),
         };

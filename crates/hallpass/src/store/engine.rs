@@ -106,15 +106,6 @@ impl Engine {
             Self::Postgres => &POSTGRES_SCHEMA,
         }
     }
-
-    /// Ends a SELECT that locks its rows, in the order of its sort, so that two nodes cannot lock each other out. SQLite's writer
-    /// has the whole store to itself.
-    pub(super) fn row_lock(self) -> &'static str {
-        match self {
-            Self::Sqlite => "",
-            Self::Postgres => " FOR UPDATE",
-        }
-    }
 }
 
 impl Pool {
@@ -125,18 +116,21 @@ impl Pool {
         }
     }
 
-    /// Begins a transaction that will write.
+    /// Begins a transaction that will write, once no other node does, and keeps them all waiting until its end: what it reads
+    /// stays true. Otherwise each row that a change depends on would have to be locked, which costs as much as writing it.
     pub(super) async fn begin(&self) -> sqlx::Result<Tx> {
         Ok(match self {
             // A deferred transaction that turns into a writer fails where one that starts as a writer waits.
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            // The server may have hung up on an idle connection. Nothing was written yet, so trying once more is harmless.
-            Self::Postgres(pool) => match pool.begin().await {
-                Err(error) if !matches!(error, sqlx::Error::PoolTimedOut) => {
-                    Tx::Postgres(pool.begin().await?)
-                }
-                begun => Tx::Postgres(begun?),
-            },
+            Self::Postgres(pool) => {
+                // The server may have hung up on an idle connection. Nothing was written yet, so trying once more is harmless.
+                let mut tx = match pool.begin().await {
+                    Err(error) if !matches!(error, sqlx::Error::PoolTimedOut) => pool.begin().await?,
+                    begun => begun?,
+                };
+                sqlx::query("SELECT n FROM revision FOR UPDATE").execute(&mut *tx).await?;
+                Tx::Postgres(tx)
+            }
         })
     }
 
@@ -285,7 +279,11 @@ pub(super) async fn open_postgres(url: &str, durability: Durability) -> sqlx::Re
             .test_before_acquire(false)
             .idle_timeout(None)
     };
-    let writer = pool(1).max_lifetime(None).connect_with(options.clone()).await?;
+    // The writer finds a few rows by their keys in tables of any size. Left alone, the planner reads a table of thousands whole for
+    // a batch of 64, which takes many times as long, and may compile the statement, which takes longer still.
+    let writing =
+        options.clone().options([("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")]);
+    let writer = pool(1).max_lifetime(None).connect_with(writing).await?;
     POSTGRES_SCHEMA.run(&writer).await?;
     let readers = pool(READERS_POSTGRES).connect_with(options.clone()).await?;
     let follower = pool(1).connect_with(options).await?;

@@ -248,10 +248,9 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn new(engine: Engine) -> Self {
-        let lock = engine.row_lock();
         Self {
             select: Batched::new(engine, 1, |ids| {
-                format!("SELECT {} FROM service_tokens WHERE id IN ({ids}) ORDER BY id{lock}", columns!())
+                format!("SELECT {} FROM service_tokens WHERE id IN ({ids})", columns!())
             }),
             insert: Batched::new(engine, 15, |values| {
                 format!(
@@ -279,8 +278,8 @@ impl Statements {
         }
     }
 
-    /// Reads and locks tokens. `ids` are sorted, without doubles, and not empty.
-    pub(super) async fn lock(
+    /// Reads tokens. `ids` are sorted, without doubles, and not empty.
+    pub(super) async fn read(
         &self,
         tx: &mut Tx,
         ids: &[String],
@@ -393,13 +392,8 @@ fn only_extended(before: &ServiceToken, after: &ServiceToken) -> bool {
     as_before == *before
 }
 
-/// Counts an account's tokens, and keeps others from adding to them until the transaction ends.
+/// Counts an account's tokens.
 pub(super) async fn count(tx: &mut Tx, account: AccountId) -> Result<u64, sqlx::Error> {
-    if let Tx::Postgres(tx) = tx {
-        let locking =
-            sqlx::query("SELECT id FROM accounts WHERE id = $1 FOR NO KEY UPDATE").bind(account.to_string());
-        locking.execute(&mut **tx).await?;
-    }
     let count = on_engine!(Tx, tx, conn => {
         let counting = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM service_tokens WHERE account_id = $1");
         counting.bind(account.to_string()).fetch_one(conn).await?
@@ -419,7 +413,7 @@ pub(super) async fn delete(tx: &mut Tx, id: ServiceTokenId) -> Result<(), sqlx::
 /// The text under which [`SecretDigest`]s and activity of service tokens are kept.
 pub(super) const KIND: &str = "service_token";
 
-/// Sorted ids without doubles, as [`Statements::lock`] wants them.
+/// Sorted ids without doubles, as [`Statements::read`] wants them.
 pub(super) fn sorted(ids: impl Iterator<Item = ServiceTokenId>) -> Vec<String> {
     let mut ids: Vec<_> = ids.map(|id| id.to_string()).collect();
     ids.sort_unstable();

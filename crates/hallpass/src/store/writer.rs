@@ -73,7 +73,7 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Writer {
-    /// Starts the writer on a thread of its own, with its own event loop. Six times per batch it waits for the database, and
+    /// Starts the writer on a thread of its own, with its own event loop. Seven times per batch it waits for the database, and
     /// among the requests each of these answers would have to wait for its turn. Whoever waits for the result gets the
     /// connections back when every sender is gone and the queue is empty.
     pub(super) fn start(mut self, queue: mpsc::Receiver<Message>) -> io::Result<oneshot::Receiver<Pool>> {
@@ -177,7 +177,7 @@ impl Writer {
         let mut batch = Batch::default();
         let ids = service_tokens::sorted(jobs.iter().filter_map(|job| job.work.service_token()));
         if !ids.is_empty() {
-            batch.hold(self.tokens.lock(&mut tx, &ids).await?);
+            batch.hold(self.tokens.read(&mut tx, &ids).await?);
         }
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
