@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use crate::id::{AccountId, ApiTokenId, PermissionGroupId, TokenPolicyId, UserId};
+use crate::network::WrittenNetwork;
 use crate::permission::{Permission, PermissionGroup};
 use crate::resource::Resource;
 use crate::service_token::Name;
@@ -158,47 +157,10 @@ pub enum ConditionKey {
     RequestDotIp,
 }
 
-/// A network with the text that it was sent as; host bits may be set in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenNetwork {
-    network: IpNet,
-    text: String,
-}
-
-impl WrittenNetwork {
-    /// Reads an address or a network in CIDR notation; `None` if the text is neither. IPv6 forms of IPv4 addresses count as IPv4.
-    pub fn parse(text: &str) -> Option<Self> {
-        let network = match text.parse::<IpNet>() {
-            Ok(network) => network,
-            Err(_) => IpNet::from(text.parse::<IpAddr>().ok()?),
-        };
-        let network = match network {
-            IpNet::V6(mapped) if mapped.prefix_len() >= 96 => match mapped.addr().to_ipv4_mapped() {
-                Some(address) => IpNet::new(address.into(), mapped.prefix_len() - 96).ok()?,
-                None => network,
-            },
-            IpNet::V4(_) | IpNet::V6(_) => network,
-        };
-        Some(Self { network, text: text.to_owned() })
-    }
-
-    /// The text as sent.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The network.
-    pub fn network(&self) -> IpNet {
-        self.network
-    }
-}
-
 impl Condition {
     /// Whether a client at this address satisfies it.
     pub fn admits(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        let lists =
-            |networks: &[WrittenNetwork]| networks.iter().any(|listed| listed.network.contains(&client));
+        let lists = |networks: &[WrittenNetwork]| networks.iter().any(|listed| listed.contains(client));
         self.within.as_deref().is_none_or(lists) && !self.not_within.as_deref().is_some_and(lists)
     }
 }

@@ -86,15 +86,34 @@ identifier!(
 identifier!(
     /// A service token: a lower-case UUID.
     ServiceTokenId, read_uuid, write_uuid);
+identifier!(
+    /// An application: a lower-case UUID. It is not its audience tag.
+    AppId, read_uuid, write_uuid);
+identifier!(
+    /// A policy of applications: a lower-case UUID.
+    PolicyId, read_uuid, write_uuid);
+identifier!(
+    /// A group of rules: a lower-case UUID.
+    GroupId, read_uuid, write_uuid);
 
-impl ServiceTokenId {
-    /// A version 4 UUID from 16 random bytes.
-    pub fn random(mut bytes: [u8; 16]) -> Self {
-        let [.., version, _, variant, _, _, _, _, _, _, _] = &mut bytes;
-        *version = (*version & 0x0f) | 0x40;
-        *variant = (*variant & 0x3f) | 0x80;
-        Self(bytes)
-    }
+macro_rules! random_uuid {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// A version 4 UUID from 16 random bytes.
+            pub fn random(bytes: [u8; 16]) -> Self {
+                Self(version_4(bytes))
+            }
+        }
+    )*};
+}
+
+random_uuid!(ServiceTokenId, AppId, PolicyId, GroupId);
+
+fn version_4(mut bytes: [u8; 16]) -> [u8; 16] {
+    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut bytes;
+    *version = (*version & 0x0f) | 0x40;
+    *variant = (*variant & 0x3f) | 0x80;
+    bytes
 }
 
 impl UserId {

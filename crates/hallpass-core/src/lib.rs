@@ -8,6 +8,11 @@
 //! | [`secret`] | secrets, one way: mint, digest, compare |
 //! | [`client_id`] | the public half of a credential |
 //! | [`service_token`] | the token, and every change that can happen to it |
+//! | [`app`] | applications: what is protected, by host and path |
+//! | [`rule`] | what a policy or a group asks of a request |
+//! | [`policy`] | policies of applications, and groups of rules |
+//! | [`organization`] | what holds for all applications of an account |
+//! | [`network`] | networks as people write them |
 //! | [`permission`] | permissions, and the permission groups with their fixed ids |
 //! | [`resource`] | what an API token's policy is about |
 //! | [`api_token`] | API tokens, their policies and conditions |
@@ -19,11 +24,16 @@
 #![warn(missing_docs)]
 
 pub mod api_token;
+pub mod app;
 pub mod caller;
 pub mod client_id;
 pub mod id;
+pub mod network;
+pub mod organization;
 pub mod permission;
+pub mod policy;
 pub mod resource;
+pub mod rule;
 pub mod secret;
 pub mod service_token;
 pub mod time;

@@ -42,6 +42,20 @@ impl Permission {
     pub const USER_API_TOKENS_READ: Self = Self::read(Area::UserApiTokens);
     /// Make, change and delete a user's API tokens.
     pub const USER_API_TOKENS_WRITE: Self = Self::write(Area::UserApiTokens);
+    /// See applications, their policies, and reusable policies.
+    pub const APPS_READ: Self = Self::read(Area::AppsAndPolicies);
+    /// Make, change and delete applications and policies.
+    pub const APPS_WRITE: Self = Self::write(Area::AppsAndPolicies);
+    /// See the applications and policies of a zone.
+    pub const ZONE_APPS_READ: Self = Self::read(Area::AppsAndPoliciesOfZone);
+    /// Make, change and delete the applications and policies of a zone.
+    pub const ZONE_APPS_WRITE: Self = Self::write(Area::AppsAndPoliciesOfZone);
+    /// Revoke the assertions of an application.
+    pub const APP_SESSIONS_REVOKE: Self = Self::write(Area::AppSessions);
+    /// See groups, the organization, and when its keys are rotated.
+    pub const ORGANIZATIONS_READ: Self = Self::read(Area::Organizations);
+    /// Change groups and the organization, and rotate its keys.
+    pub const ORGANIZATIONS_WRITE: Self = Self::write(Area::Organizations);
     /// See who changed what in an account.
     pub const AUDIT_LOGS_READ: Self = Self::read(Area::AuditLogs);
 
@@ -143,8 +157,8 @@ const GROUPS: &[PermissionGroup] = &[
     foreign("192192df92ee43ac90f2aeeffce67e35", Account, "D1 Read"),
     foreign("1a71c399035b4950a1bd1466bbe4f420", Account, "Workers Scripts Read"),
     foreign("1af1fa2adc104452b74a9a3364202f20", Account, "Account Settings Write"),
-    group("1e13c5124ca64b72b1969a67e8829049", Account, "Access: Apps and Policies Write", Permission::write(Area::AppsAndPolicies)),
-    group("26bc23f853634eb4bff59983b9064fde", Account, "Access: Organizations, Identity Providers, and Groups Read", Permission::read(Area::Organizations)),
+    group("1e13c5124ca64b72b1969a67e8829049", Account, "Access: Apps and Policies Write", Permission::APPS_WRITE),
+    group("26bc23f853634eb4bff59983b9064fde", Account, "Access: Organizations, Identity Providers, and Groups Read", Permission::ORGANIZATIONS_READ),
     foreign("29d3afbfd4054af9accdd1118815ed05", Account, "Access: Mutual TLS Certificates Write"),
     foreign("29eefa0805f94fdfae2b058b5b52f319", Account, "Disable ESC Read"),
     foreign("2edbf20661fd4661b0fe10e9e12f485c", Account, "Account Rule Lists Write"),
@@ -171,13 +185,13 @@ const GROUPS: &[PermissionGroup] = &[
     group("686d18d5ac6c441c867cbf6771e58a0a", User, "API Tokens Write", Permission::USER_API_TOKENS_WRITE),
     foreign("6a315a56f18441e59ed03352369ae956", Account, "Logs Read"),
     foreign("6c80e02421494afc9ae14414ed442632", Account, "Billing Write"),
-    group("6c9d1cfcfc6840a987d1b5bfb880a841", Account, "Access: Apps and Policies Revoke", Permission::write(Area::AppSessions)),
+    group("6c9d1cfcfc6840a987d1b5bfb880a841", Account, "Access: Apps and Policies Revoke", Permission::APP_SESSIONS_REVOKE),
     foreign("6d7f2f5f5b1d4a0e9081fdc98d432fd1", Zone, "Load Balancers Write"),
     foreign("714f9c13a5684c2885a793f5edb36f59", Account, "Stream Write"),
     foreign("755c05aa014b4f9ab263aa80b8167bd8", Account, "Turnstile Sites Write"),
     foreign("7b7216b327b04b8fbc8f524e1f9b7531", Zone, "SSL and Certificates Read"),
     foreign("7cf72faf220841aabcfdfab81c43c4f6", Account, "Billing Read"),
-    group("7ea222f6d5064cfa89ea366d7c1fee89", Account, "Access: Apps and Policies Read", Permission::read(Area::AppsAndPolicies)),
+    group("7ea222f6d5064cfa89ea366d7c1fee89", Account, "Access: Apps and Policies Read", Permission::APPS_READ),
     foreign("82e64a83756745bbbb1c9c2701bf816b", Zone, "DNS Read"),
     foreign("84a7755d54c646ca87cd50682a34bf7c", Account, "Queues Read"),
     foreign("8acbe5bb0d54464ab867149d7f7cf8ac", User, "User Details Read"),
@@ -186,7 +200,7 @@ const GROUPS: &[PermissionGroup] = &[
     foreign("9110d9dd749e464fb9f3961a2064efc5", Zone, "Disable ESC Write"),
     group("91f7ce32fa614d73b7e1fc8f0e78582b", Account, "Access: Service Tokens Read", Permission::SERVICE_TOKENS_READ),
     foreign("9201bc6f42d440968aaab0c6f17ebb1d", User, "Memberships Write"),
-    group("959972745952452f8be2452be8cbb9f2", Zone, "Access: Apps and Policies Write", Permission::write(Area::AppsAndPoliciesOfZone)),
+    group("959972745952452f8be2452be8cbb9f2", Zone, "Access: Apps and Policies Write", Permission::ZONE_APPS_WRITE),
     foreign("96163bd1b0784f62b3e44ed8c2ab1eb6", Account, "Logs Write"),
     foreign("9c88f9c5bce24ce7af9a958ba9c504db", Zone, "Analytics Read"),
     foreign("9d24387c6e8544e2bc4024a03991339f", Account, "Load Balancing: Monitors and Pools Read"),
@@ -198,7 +212,7 @@ const GROUPS: &[PermissionGroup] = &[
     foreign("b4992e1108244f5d8bfbd5744320c2e1", Account, "Workers R2 Storage Read"),
     foreign("b89a480218d04ceb98b4fe57ca29dc1f", Account, "Account Analytics Read"),
     foreign("bf7481a1826f439697cb59a20b22293e", Account, "Workers R2 Storage Write"),
-    group("bfe0d8686a584fa680f4c53b5eb0de6d", Account, "Access: Organizations, Identity Providers, and Groups Write", Permission::write(Area::Organizations)),
+    group("bfe0d8686a584fa680f4c53b5eb0de6d", Account, "Access: Organizations, Identity Providers, and Groups Write", Permission::ORGANIZATIONS_WRITE),
     foreign("c03055bc037c4ea9afb9a9f104b7b721", Zone, "SSL and Certificates Write"),
     foreign("c07321b023e944ff818fec44d8203567", Account, "Cloudflare Tunnel Write"),
     foreign("c1fde68c7bcc44588cbb6ddbc16d6480", Account, "Account Settings Read"),
@@ -214,7 +228,7 @@ const GROUPS: &[PermissionGroup] = &[
     foreign("e247aedd66bd41cc9193af0213416666", Account, "Pages Read"),
     foreign("e6d2666161e84845a636613608cee8d5", Zone, "Zone Write"),
     foreign("e9a975f628014f1d85b723993116f7d5", Zone, "Load Balancers Read"),
-    group("eb258a38ea634c86a0c89da6b27cb6b6", Zone, "Access: Apps and Policies Read", Permission::read(Area::AppsAndPoliciesOfZone)),
+    group("eb258a38ea634c86a0c89da6b27cb6b6", Zone, "Access: Apps and Policies Read", Permission::ZONE_APPS_READ),
     group("eb56a6953c034b9d97dd838155666f06", Account, "Account API Tokens Read", Permission::ACCOUNT_API_TOKENS_READ),
     foreign("ece81d7757ff406cad61f221a4920d55", Account, "Account Security Center Insights Read"),
     foreign("ed07f6c337da4195b4e72a1fb2c6bcae", Zone, "Page Rules Write"),

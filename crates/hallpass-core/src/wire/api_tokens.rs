@@ -7,9 +7,10 @@ use super::RevealedSecret;
 use super::body::{Fields, InvalidField};
 use crate::api_token::{
     self, Condition as Rule, ConditionKey, Effect, GroupReference, Policy as Statement, Status,
-    TokenStanding, WrittenNetwork, WrittenTime,
+    TokenStanding, WrittenTime,
 };
 use crate::id::{ApiTokenId, PermissionGroupId, TokenPolicyId};
+use crate::network::WrittenNetwork;
 use crate::permission;
 use crate::resource::Resource;
 use crate::secret::ClientSecret;

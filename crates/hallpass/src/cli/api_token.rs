@@ -8,8 +8,8 @@ use hallpass_client::{
     ApiTokenPolicy, ApiTokens, CreateApiToken, Effect, ErrorKind, GroupInPolicy, ListApiTokens,
     ListPermissionGroups, Paging,
 };
-use hallpass_core::api_token::WrittenNetwork;
 use hallpass_core::id::{ApiTokenId, PermissionGroupId, TokenPolicyId};
+use hallpass_core::network::WrittenNetwork;
 use hallpass_core::permission::GroupScope;
 use hallpass_core::time::Timestamp;
 use hallpass_core::wire::RevealedSecret;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use hallpass_core::api_token::WrittenNetwork;
+use hallpass_core::network::WrittenNetwork;
 use ipnet::IpNet;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
