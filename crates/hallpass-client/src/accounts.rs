@@ -4,6 +4,7 @@ use futures_util::Stream;
 use hallpass_core::id::{AccountId, ZoneId};
 use hallpass_core::wire::accounts as wire;
 
+use crate::access_requests::AccessRequests;
 use crate::api_tokens::{ApiTokens, PermissionGroups};
 use crate::audit_logs::AuditLogs;
 use crate::client::Client;
@@ -71,6 +72,11 @@ impl Account {
     /// Who did what there.
     pub fn audit_logs(&self) -> AuditLogs {
         AuditLogs::new(self.client.clone(), &self.path)
+    }
+
+    /// What the gate decided there.
+    pub fn access_requests(&self) -> AccessRequests {
+        AccessRequests::new(self.client.clone(), &self.path)
     }
 }
 

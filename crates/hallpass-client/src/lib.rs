@@ -73,6 +73,7 @@
 
 #![warn(missing_docs)]
 
+mod access_requests;
 mod accounts;
 mod api_tokens;
 mod audit_logs;
@@ -86,6 +87,7 @@ mod retry;
 mod service_tokens;
 mod transport;
 
+pub use access_requests::{AccessRequests, ListAccessRequests};
 pub use accounts::{Account, Accounts, Memberships, User, Zone, Zones};
 pub use api_tokens::{
     ApiTokenPolicy, ApiTokenStatus, ApiTokens, CreateApiToken, Direction, Effect, GroupInPolicy,

@@ -1,6 +1,6 @@
 //! Applications: what is protected, by host and path.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value};
 
@@ -49,7 +49,12 @@ pub struct Audience(String);
 impl Audience {
     /// From 32 random bytes.
     pub fn random(bytes: [u8; 32]) -> Self {
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut text = String::with_capacity(64);
+        for byte in bytes {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
     }
 
     /// Reads a tag.

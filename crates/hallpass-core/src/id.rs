@@ -23,6 +23,11 @@ macro_rules! identifier {
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
+
+            /// Its 16 bytes.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
         }
 
         impl FromStr for $name {

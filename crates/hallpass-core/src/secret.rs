@@ -46,6 +46,25 @@ impl SecretKind {
     }
 }
 
+/// Which of its two secrets a record was asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SecretSlot {
+    /// The one that was issued last.
+    Current,
+    /// The one before it, within its grace.
+    Previous,
+}
+
+impl SecretSlot {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Previous => "previous",
+        }
+    }
+}
+
 /// The text is no service token's secret. It says which rule was broken, and nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSecret {

@@ -3,6 +3,7 @@
 //! Replies are plain structs. Requests are *read*: every field is looked at, and all that is wrong with a body is told at once,
 //! each with a JSON pointer (RFC 6901) to the culprit.
 
+pub mod access_log;
 pub mod accounts;
 pub mod api_tokens;
 pub mod audit;

@@ -1,5 +1,6 @@
 //! The management API: the route table, the envelope around every reply, and what handlers share.
 
+mod access_log;
 mod accounts;
 mod api_tokens;
 mod audit;
@@ -118,6 +119,8 @@ pub fn routes() -> Vec<Route> {
     add(Method::GET, &format!("{BASE}/accounts"), openapi::list_accounts(), get(accounts::list_accounts));
     add(Method::GET, account, openapi::get_account(), get(accounts::get_account));
     add(Method::GET, &format!("{account}/logs/audit"), openapi::audit_log(), get(audit::list));
+    let accesses = format!("{account}/access/logs/access_requests");
+    add(Method::GET, &accesses, openapi::access_log(), get(access_log::list));
     add(Method::GET, &format!("{BASE}/zones"), openapi::list_zones(), get(accounts::list_zones));
     add(Method::GET, zone, openapi::get_zone(), get(accounts::get_zone));
     let memberships = format!("{BASE}/memberships");

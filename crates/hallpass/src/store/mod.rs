@@ -3,6 +3,7 @@
 //! Transactions never leave this folder. A call that changes something takes a [`Grant`] and returns when the change is durable,
 //! audited, and known to this node's directory of callers.
 
+pub mod access_log;
 pub mod accounts;
 mod activity;
 pub mod api_tokens;
@@ -48,7 +49,7 @@ use writer::{Job, Message, Writer};
 
 /// How often the directory of callers looks for what other nodes changed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
-/// How often it is written down when API tokens were last used.
+/// How often it is written down what was used, and what the gate decided.
 const TOUCH_EVERY: Duration = Duration::from_secs(5);
 /// How long a store that is closed waits for the requests that still use it.
 const CLOSING_TIME: Duration = Duration::from_secs(2);
@@ -193,6 +194,7 @@ impl Store {
             tokens: service_tokens::Statements::new(engine),
             digests: digests::Statements::new(engine),
             audit: audit::Statements::new(engine),
+            activity: activity::Statements::new(engine),
         };
         let writing = writer.start(queue).map_err(OpenError::Thread)?;
         let inner = Arc::new(Inner {
@@ -210,10 +212,9 @@ impl Store {
 
     /// Ends the store: what was accepted is written, then the connections are closed.
     pub async fn close(self) {
-        let seen = self.inner.activity.take();
-        if !seen.is_empty() {
+        if let Some(noted) = self.inner.activity.take() {
             // Without a writer, nobody will ask when a token was last used.
-            let _ = self.inner.writer.send(Message::Touch(seen)).await;
+            let _ = self.inner.writer.send(Message::Note(noted)).await;
         }
         let writing = self.inner.writing.lock().await.take();
         let readers = self.inner.readers();
@@ -250,6 +251,22 @@ impl Store {
     /// The audit, to be read.
     pub fn audit_log(&self) -> audit_log::AuditLog<'_> {
         audit_log::AuditLog { store: self }
+    }
+
+    /// What the gate decided, to be read.
+    pub fn access_log(&self) -> access_log::AccessLog<'_> {
+        access_log::AccessLog { store: self }
+    }
+
+    /// Forgets what the gate decided before this time, in the background and piece by piece.
+    pub fn forget_accesses(&self, before: Timestamp) {
+        // A full queue has more urgent things; this will be asked for again.
+        let _ = self.inner.writer.try_send(Message::ForgetAccesses(before));
+    }
+
+    /// Where the gate notes what it decides.
+    pub fn accesses(&self) -> &access_log::Accesses {
+        &self.inner.activity.accesses
     }
 
     /// The directory of callers.
@@ -371,11 +388,10 @@ async fn upkeep(store: std::sync::Weak<Inner>) {
             _ = touch.tick() => {
                 let Some(inner) = store.upgrade() else { return };
                 // A full queue is no reason to stop following: what was noted stays noted until the next time.
-                if let Ok(place) = inner.writer.try_reserve() {
-                    let seen = inner.activity.take();
-                    if !seen.is_empty() {
-                        place.send(Message::Touch(seen));
-                    }
+                if let Ok(place) = inner.writer.try_reserve()
+                    && let Some(noted) = inner.activity.take()
+                {
+                    place.send(Message::Note(noted));
                 }
             }
             _ = prune.tick() => {

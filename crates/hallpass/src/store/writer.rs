@@ -4,7 +4,6 @@
 //! answers. A refused change has written nothing, so no savepoints are needed. What is waited for while one batch commits becomes
 //! the next batch; there is no timer.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,6 @@ use std::{io, thread};
 
 use futures_util::FutureExt as _;
 use hallpass_core::caller::Grant;
-use hallpass_core::id::ApiTokenId;
 use hallpass_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,7 +19,7 @@ use super::callers::Callers;
 use super::engine::{CAP, Pool, on_engine};
 use super::error::{Refusal, StoreError, WriteError};
 use super::statistics::Statistics;
-use super::{activity, audit, digests, service_tokens};
+use super::{access_log, activity, audit, digests, service_tokens};
 
 /// How many messages wait for the writer before those who send more wait, too.
 pub(super) const QUEUE: usize = 1024;
@@ -34,10 +32,12 @@ pub(super) const CHANGES_KEPT: i64 = 100_000;
 pub(super) enum Message {
     /// Make a change.
     Write(Box<Job>),
-    /// Write down when things were last used.
-    Touch(HashMap<ApiTokenId, Timestamp>),
+    /// Write down when things were last used, and what the gate decided.
+    Note(activity::Noted),
     /// Forget old change rows.
     Prune,
+    /// Forget what the gate decided before this time.
+    ForgetAccesses(Timestamp),
 }
 
 /// A change, with who may make it and who waits for it.
@@ -56,6 +56,7 @@ pub(super) struct Writer {
     pub(super) tokens: service_tokens::Statements,
     pub(super) digests: digests::Statements,
     pub(super) audit: audit::Statements,
+    pub(super) activity: activity::Statements,
 }
 
 /// How a transaction failed.
@@ -125,8 +126,9 @@ impl Writer {
 
     async fn run_chore(&self, chore: Message) {
         match chore {
-            Message::Touch(seen) => self.touch(&seen).await,
+            Message::Note(noted) => self.note(&noted).await,
             Message::Prune => self.prune().await,
+            Message::ForgetAccesses(before) => self.forget_accesses(before).await,
             Message::Write(_) => {}
         }
     }
@@ -204,9 +206,17 @@ impl Writer {
         Ok(outcomes)
     }
 
-    async fn touch(&self, seen: &HashMap<ApiTokenId, Timestamp>) {
-        if let Err(error) = activity::write(&self.pool, seen).await {
-            tracing::warn!(%error, tokens = seen.len(), "could not write when API tokens were last used");
+    async fn note(&self, noted: &activity::Noted) {
+        if let Err(error) = self.activity.write(&self.pool, noted).await {
+            tracing::warn!(%error, "could not write down what was used");
+        }
+    }
+
+    async fn forget_accesses(&self, before: Timestamp) {
+        match access_log::forget(&self.pool, before).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "forgot old rows of the access log"),
+            Err(error) => tracing::warn!(%error, "could not forget old rows of the access log"),
         }
     }
 

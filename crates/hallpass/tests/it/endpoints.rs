@@ -90,6 +90,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET", "/client/v4/accounts", "", Asks::Reach, 200),
     row("GET", "/client/v4/accounts/{account_id}", "", Asks::Reach, 200),
     row("GET", "/client/v4/accounts/{account_id}/logs/audit", "", Asks::Groups(&[AUDIT_LOGS_READ]), 200),
+    row("GET", "/client/v4/accounts/{account_id}/access/logs/access_requests", "", Asks::Groups(&[AUDIT_LOGS_READ]), 200),
     row("GET", "/client/v4/zones", "", Asks::Reach, 200),
     row("GET", "/client/v4/zones/{zone_id}", "", Asks::Reach, 200),
     row("GET", "/client/v4/memberships", "", Asks::User, 200),

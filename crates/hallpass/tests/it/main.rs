@@ -10,6 +10,7 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod access_log;
 mod accounts;
 mod api_tokens;
 mod audit;

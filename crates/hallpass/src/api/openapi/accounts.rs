@@ -3,7 +3,7 @@
 use hallpass_core::permission::Permission;
 use hallpass_core::wire::codes::Code;
 
-use super::parameters::{audit_query, paging, text};
+use super::parameters::{access_query, audit_query, paging, text};
 use super::{Access, Operation, Reply};
 
 pub(in crate::api) fn list_accounts() -> Operation {
@@ -71,6 +71,21 @@ pub(in crate::api) fn audit_log() -> Operation {
             "Audit Logs",
             "List audit logs",
             Reply::Cursor("AuditEntry"),
+        )
+    }
+}
+
+pub(in crate::api) fn access_log() -> Operation {
+    Operation {
+        description: "What the gate decided. An entry is one refusal, or all that an application accepted of one secret within a \
+                      minute. All refusals of known service tokens have entries, and some of others.",
+        access: Access::Holder(Permission::AUDIT_LOGS_READ),
+        query: access_query(),
+        ..Operation::new(
+            "access-authentication-logs-get-access-authentication-logs",
+            "Access Authentication Logs",
+            "List access requests",
+            Reply::Page("AccessRequest"),
         )
     }
 }

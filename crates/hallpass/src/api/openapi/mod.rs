@@ -22,8 +22,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Route, routes};
 pub(super) use accounts::{
-    audit_log, get_account, get_user, get_zone, healthz, itself, list_accounts, list_memberships, list_zones,
-    readyz,
+    access_log, audit_log, get_account, get_user, get_zone, healthz, itself, list_accounts, list_memberships,
+    list_zones, readyz,
 };
 pub(super) use api_tokens::ApiTokens;
 pub(super) use service_tokens::ServiceTokens;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::api::access_log;
 use crate::api::audit::{FILTERS, LIMIT, MOST, MOST_VALUES};
 
 fn parameter(name: &str, description: &str, schema: Value) -> Value {
@@ -35,6 +36,26 @@ pub(super) fn direction() -> Value {
         "The order.",
         json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
     )
+}
+
+/// Window, page and filters of the access log.
+pub(super) fn access_query() -> Vec<Value> {
+    let bound =
+        |name, description| parameter(name, description, json!({"type": "string", "format": "date-time"}));
+    let limit = json!({"type": "integer", "minimum": 0, "maximum": u64::MAX, "default": access_log::LIMIT});
+    let mut all = paging();
+    all.extend([
+        parameter("limit", "The older name of per_page. 0 means not given.", limit),
+        direction(),
+        bound("since", "Entries at this time or later."),
+        bound("until", "Entries at this time or earlier."),
+        flag("allowed", "Only what was accepted, or only what was refused."),
+        text("app_uid", "The application."),
+        text("email", "Machines have none: with one, nothing fits."),
+        text("ray_id", "The entry with this identifier."),
+        text("service_token_id", "The service token."),
+    ]);
+    all
 }
 
 /// Window, page and filters of the audit log.

@@ -63,6 +63,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("ApiTokenDefinition", definition()),
         ("CursorInfo", cursor_info()),
         ("AuditEntry", audit_entry()),
+        ("AccessRequest", access_request()),
     ];
     named.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
@@ -200,6 +201,24 @@ fn cursor_info() -> Value {
         &["cursor"],
         json!({
             "count": 1, "cursor": "00065323d1a6f8000000000000000009", "cursors": {"after": "00065323d1a6f8000000000000000009"},
+        }),
+    )
+}
+
+fn access_request() -> Value {
+    let text = || json!({"type": "string"});
+    closed(
+        json!({
+            "action": {"const": "login"}, "allowed": {"type": "boolean"}, "app_domain": text(), "app_uid": text(),
+            "client_secret": {"enum": ["current", "previous"]}, "connection": {"const": "service_token"},
+            "count": {"type": "integer", "minimum": 1}, "created_at": time(), "ip_address": text(), "ray_id": text(),
+            "reason": text(), "service_token_id": refer("ServiceTokenId"), "user_email": {"const": ""},
+        }),
+        &["app_domain", "app_uid", "client_secret", "reason", "service_token_id"],
+        json!({
+            "action": "login", "allowed": false, "app_domain": "app.example.com", "connection": "service_token", "count": 1,
+            "created_at": "2026-06-01T12:00:00Z", "ip_address": "127.0.0.1", "ray_id": "8b9e0f3c6d1a4e5f8b9e0f3c6d1a4e5f",
+            "reason": "disabled", "service_token_id": published::SERVICE_TOKEN_ID, "user_email": "",
         }),
     )
 }
