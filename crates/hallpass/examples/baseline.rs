@@ -163,9 +163,17 @@ async fn seed(location: &Location, key: &ServerKey, tokens: usize) {
     };
     let service_tokens: Vec<_> = (0..tokens).map(first_token).collect();
     let ids: Vec<_> = service_tokens.iter().take(10_000).map(|first| first.token.id.to_string()).collect();
+    let credentials: Vec<_> = service_tokens
+        .iter()
+        .take(1_000)
+        .map(|first| (first.token.client_id.to_string(), first.secret.reveal().to_owned()))
+        .collect();
     println!(
         "{}",
-        json!({"account_id": account.id, "email": user.email, "api_key": key.reveal(), "tokens": ids})
+        json!({
+            "account_id": account.id, "email": user.email, "api_key": key.reveal(), "tokens": ids,
+            "credentials": credentials,
+        })
     );
     let grant = Grant::system(SystemReason::Seed, Scope::Account(account.id), world.request_id());
     let founding = Founding {
