@@ -293,6 +293,23 @@ fn no_spelling_of_a_protected_path_falls_to_a_broader_application() {
     }
 }
 
+#[test]
+fn a_star_that_was_sent_is_a_letter_and_no_wildcard() {
+    for target in ["example.com/*", "example.com/%2A", "example.com/pub*"] {
+        assert_eq!(found(&["example.com/public"], target), None, "{target}");
+        assert_eq!(found(&["example.com/*"], target).as_deref(), Some("example.com"), "{target}");
+    }
+    assert!(pattern("example.com/p*c").covers(&request("example.com/p%2ac")));
+}
+
+#[test]
+fn a_host_of_very_many_labels_is_looked_up_no_deeper_than_the_patterns_go() {
+    let host = ["a"; 127].join(".");
+    assert_eq!(found(&["*.a", "*.b.a", "*"], &format!("{host}/")), None);
+    let deep = format!("*{}", &host[1..]);
+    assert_eq!(found(&["*.a", &deep], &format!("{host}/")), Some(deep));
+}
+
 /// Whether a glob fits, by trying everything.
 fn fits(glob: &[u8], text: &[u8]) -> bool {
     match (glob, text) {
