@@ -1,13 +1,20 @@
 //! Applications: what is protected, by host and path.
 
-use std::fmt::{self, Write as _};
+use std::cmp::{Ordering, Reverse};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::id::{AccountId, AppId, ZoneId};
 use crate::policy::AttachedPolicy;
+use crate::request::{Ambiguous, CanonicalRequest, Wildcards, canonical_host, canonical_path, split_port};
 use crate::service_token::Name;
 use crate::time::Timestamp;
+
+/// The longest pattern that is kept: an index of the database has to hold it.
+const MAX_PATTERN: usize = 1_024;
 
 /// An application.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,12 +56,8 @@ pub struct Audience(String);
 impl Audience {
     /// From 32 random bytes.
     pub fn random(bytes: [u8; 32]) -> Self {
-        let mut text = String::with_capacity(64);
-        for byte in bytes {
-            // Writing to a text cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        Self(text)
+        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0F]);
+        Self(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
     }
 
     /// Reads a tag.
@@ -75,14 +78,242 @@ impl fmt::Display for Audience {
 }
 
 /// A host and a path, with `*` in either, in the one form in which two that mean the same are equal.
+///
+/// | Pattern | Covers |
+/// |---|---|
+/// | `example.com`, `example.com/`, `example.com/*` | all of the host |
+/// | `*.example.com` | each host with exactly one label more, but not `example.com` |
+/// | `*test.example.com` | `test.example.com` and `alphatest.example.com`: a `*` stays within its label |
+/// | `example.com/alpha` | `/alpha` and all below it, but not `/alphabet` (compatibility, D32) |
+/// | `example.com/alpha/`, `example.com/alpha/*` | all below `/alpha/`, but not `/alpha` |
+/// | `example.com/foo*/bar` | `/foo/bar`, `/food/bar`, `/food/stuff/bar`, and all below them: a `*` in a path crosses slashes |
+///
+/// Hosts and paths are spelt as in a [`CanonicalRequest`]. Upper and lower case are two things in a path. An IPv6 address is
+/// covered by itself alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern {
     text: String,
+    host_length: usize,
+}
+
+/// The text is no pattern. It says which rule was broken, and nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPattern {
+    /// `https://`.
+    #[error("must not have a scheme: write example.com/path")]
+    Scheme,
+    /// `:8080`.
+    #[error("must not have a port: ports of requests are ignored")]
+    Port,
+    /// A query or a fragment.
+    #[error("must not have a query or a fragment")]
+    Query,
+    /// `a*b*c.example.com`.
+    #[error("must have at most one * in each label of the host")]
+    HostWildcard,
+    /// `/a*b*c`.
+    #[error("must have at most one * in each segment of the path")]
+    PathWildcard,
+    /// `%2A`: it could not be told from the wildcard.
+    #[error("must not have an escaped *")]
+    EscapedWildcard,
+    /// Longer than any that is kept.
+    #[error("must have at most 1024 characters")]
+    TooLong,
+    /// No request could ever fit it.
+    #[error("must be a host with an optional path, such as example.com/path: {0}")]
+    Unmatchable(Ambiguous),
 }
 
 impl Pattern {
+    /// Reads a pattern, in any spelling.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        if text.contains("://") {
+            return Err(InvalidPattern::Scheme);
+        }
+        if text.contains(['?', '#']) {
+            return Err(InvalidPattern::Query);
+        }
+        if text.to_ascii_lowercase().contains("%2a") {
+            return Err(InvalidPattern::EscapedWildcard);
+        }
+        let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+        let crowded = |part: &str| part.matches('*').count() > 1;
+        if host.split('.').any(crowded) {
+            return Err(InvalidPattern::HostWildcard);
+        }
+        if path.split('/').any(crowded) {
+            return Err(InvalidPattern::PathWildcard);
+        }
+        let (host, port) = split_port(host.as_bytes()).map_err(InvalidPattern::Unmatchable)?;
+        if port.is_some() {
+            return Err(InvalidPattern::Port);
+        }
+        let mut text = canonical_host(host, Wildcards::Allowed).map_err(InvalidPattern::Unmatchable)?;
+        let host_length = text.len();
+        if !matches!(path, "" | "/" | "/*") {
+            text.push_str(&canonical_path(path.as_bytes()).map_err(InvalidPattern::Unmatchable)?);
+        }
+        if text.ends_with('/') {
+            text.push('*');
+        }
+        if text.len() > MAX_PATTERN { Err(InvalidPattern::TooLong) } else { Ok(Self { text, host_length }) }
+    }
+
     /// The canonical text: the host in lower case, and the path, if there is one.
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// The host, with its `*`.
+    pub fn host(&self) -> &str {
+        self.text.get(..self.host_length).unwrap_or_default()
+    }
+
+    /// The path, with its `*`; empty if it is all of the host.
+    pub fn path(&self) -> &str {
+        self.text.get(self.host_length..).unwrap_or_default()
+    }
+
+    /// Whether it covers a request.
+    pub fn covers(&self, request: &CanonicalRequest) -> bool {
+        self.covers_host(request.host()) && self.covers_path(request.path())
+    }
+
+    /// The order in which patterns win over each other, the winner first. It is total: only equal patterns are equal in it.
+    ///
+    /// 1. A host without `*`.
+    /// 2. The host with more characters other than `*`; then the one with fewer `*`.
+    /// 3. The path with more characters other than `*`; then the one with fewer `*`.
+    /// 4. The canonical text that comes first, byte by byte.
+    ///
+    /// So a pattern wins over any other that covers all that it covers, and more.
+    pub fn by_specificity(&self, other: &Self) -> Ordering {
+        let rank = |pattern: &Self| {
+            let (host, path) = (pattern.host(), pattern.path());
+            let (host_stars, path_stars) = (host.matches('*').count(), path.matches('*').count());
+            let host_rank = (Reverse(host.len() - host_stars), host_stars);
+            (host_stars > 0, host_rank, Reverse(path.len() - path_stars), path_stars)
+        };
+        rank(self).cmp(&rank(other)).then_with(|| self.text.cmp(&other.text))
+    }
+
+    fn has_wild_host(&self) -> bool {
+        self.host().contains('*')
+    }
+
+    fn covers_host(&self, host: &str) -> bool {
+        if !self.has_wild_host() || host.starts_with('[') {
+            return self.host() == host;
+        }
+        let (mut wanted, mut labels) = (self.host().split('.'), host.split('.'));
+        loop {
+            match (wanted.next(), labels.next()) {
+                (None, None) => return true,
+                (Some(wanted), Some(label)) if covers_label(wanted, label) => {}
+                _ => return false,
+            }
+        }
+    }
+
+    fn covers_path(&self, path: &str) -> bool {
+        let mut pieces = self.path().split('*');
+        let Some(mut rest) = pieces.next().and_then(|first| path.strip_prefix(first)) else { return false };
+        let Some(last) = pieces.next_back() else { return ends_a_segment(rest) };
+        // Each piece at its first place leaves the most for those behind it.
+        for piece in pieces {
+            let Some((_, behind)) = rest.split_once(piece) else { return false };
+            rest = behind;
+        }
+        // An empty last piece fits everywhere: the pattern ends with its `*`.
+        last.is_empty()
+            || rest.match_indices(last).any(|(at, _)| rest.get(at + last.len()..).is_some_and(ends_a_segment))
+    }
 }
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn covers_label(wanted: &str, label: &str) -> bool {
+    match wanted.split_once('*') {
+        None => wanted == label,
+        Some((start, end)) => label.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
+    }
+}
+
+fn ends_a_segment(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
+}
+
+/// All applications, by what they cover. A lookup asks for the host, and for each of its ends that a wildcard stands before; how
+/// many applications there are elsewhere makes no difference to it.
+#[derive(Debug, Default)]
+pub struct AppIndex {
+    apps: Vec<Arc<App>>,
+    /// By the whole host, for patterns without `*` in it; the most specific first.
+    exact: HashMap<Box<str>, Vec<Entry>>,
+    /// The others, by those labels at the end of their hosts that have no `*`; the most specific first.
+    wild: HashMap<Box<str>, Vec<Entry>>,
+    /// The most labels of a key of `wild`.
+    wild_labels: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Its place among all patterns of the index.
+    rank: usize,
+    pattern: Pattern,
+    app: Arc<App>,
+}
+
+impl AppIndex {
+    /// An index of these applications. If two of them have the same pattern, the one with the lower identifier has it.
+    pub fn new(apps: impl IntoIterator<Item = Arc<App>>) -> Self {
+        let mut index = Self { apps: apps.into_iter().collect(), ..Self::default() };
+        let claims = index.apps.iter().flat_map(|app| app.patterns.iter().map(move |pattern| (pattern, app)));
+        let mut claims: Vec<_> = claims.collect();
+        claims.sort_by(|(left, left_app), (right, right_app)| {
+            left.by_specificity(right).then_with(|| left_app.id.cmp(&right_app.id))
+        });
+        for (rank, (pattern, app)) in claims.into_iter().enumerate() {
+            let host = pattern.host();
+            let (map, key) = if pattern.has_wild_host() {
+                let end = host.rsplit_once('*').and_then(|(_, end)| end.split_once('.'));
+                let key = end.map_or("", |(_, labels)| labels);
+                index.wild_labels = index.wild_labels.max(key.split('.').count());
+                (&mut index.wild, key)
+            } else {
+                (&mut index.exact, host)
+            };
+            let entry = Entry { rank, pattern: pattern.clone(), app: Arc::clone(app) };
+            map.entry(key.into()).or_default().push(entry);
+        }
+        index
+    }
+
+    /// The application that a request is for: the one with the most specific pattern that covers it, in the order of
+    /// [`Pattern::by_specificity`].
+    pub fn find(&self, request: &CanonicalRequest) -> Option<&Arc<App>> {
+        let host = request.host();
+        let exact = self.exact.get(host).into_iter().flatten();
+        if let Some(entry) = exact.into_iter().find(|entry| entry.pattern.covers_path(request.path())) {
+            return Some(&entry.app);
+        }
+        let ends = host.rmatch_indices('.').take(self.wild_labels).filter_map(|(dot, _)| host.get(dot + 1..));
+        let ends = ends.chain(std::iter::once("")).filter_map(|end| self.wild.get(end));
+        let best = ends.filter_map(|entries| entries.iter().find(|entry| entry.pattern.covers(request)));
+        best.min_by_key(|entry| entry.rank).map(|entry| &entry.app)
+    }
+
+    /// All applications.
+    pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.apps.iter()
+    }
+}
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

@@ -8,6 +8,8 @@
 //! | [`secret`] | secrets, one way: mint, digest, compare |
 //! | [`client_id`] | the public half of a credential |
 //! | [`service_token`] | the token, and every change that can happen to it |
+//! | [`request`] | the one spelling of a request's host, path and address |
+//! | [`credential`] | what a request presents |
 //! | [`app`] | applications: what is protected, by host and path |
 //! | [`rule`] | what a policy or a group asks of a request |
 //! | [`policy`] | policies of applications, and groups of rules |
@@ -27,11 +29,13 @@ pub mod api_token;
 pub mod app;
 pub mod caller;
 pub mod client_id;
+pub mod credential;
 pub mod id;
 pub mod network;
 pub mod organization;
 pub mod permission;
 pub mod policy;
+pub mod request;
 pub mod resource;
 pub mod rule;
 pub mod secret;
