@@ -14,6 +14,11 @@
 //! | [`rule`] | what a policy or a group asks of a request |
 //! | [`policy`] | policies of applications, and groups of rules |
 //! | [`organization`] | what holds for all applications of an account |
+//! | [`decision`] | whether a request may pass, and [`Permit`](decision::Permit), the proof |
+//! | [`evaluation`] | rules in three values: true, false, unknown |
+//! | [`reason`] | why a request was refused, and what to do |
+//! | [`explanation`] | what would happen to a request, rule by rule |
+//! | [`claims`] | what an assertion says |
 //! | [`network`] | networks as people write them |
 //! | [`permission`] | permissions, and the permission groups with their fixed ids |
 //! | [`resource`] | what an API token's policy is about |
@@ -28,13 +33,18 @@
 pub mod api_token;
 pub mod app;
 pub mod caller;
+pub mod claims;
 pub mod client_id;
 pub mod credential;
+pub mod decision;
+pub mod evaluation;
+pub mod explanation;
 pub mod id;
 pub mod network;
 pub mod organization;
 pub mod permission;
 pub mod policy;
+pub mod reason;
 pub mod request;
 pub mod resource;
 pub mod rule;

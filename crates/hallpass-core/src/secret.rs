@@ -183,7 +183,7 @@ impl SecretDigest {
     }
 
     /// From the 32 stored bytes.
-    pub fn from_stored(bytes: [u8; 32]) -> Self {
+    pub const fn from_stored(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod body;
 pub mod codes;
 pub mod envelope;
+pub mod explanations;
 pub mod service_tokens;
 
 use std::fmt;
