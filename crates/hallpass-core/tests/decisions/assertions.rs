@@ -8,7 +8,7 @@ use crate::world::{INSIDE, World, app, now, presents};
 const ISSUER: &str = "https://team.example.com";
 
 fn permit() -> Permit {
-    let decision = World::new().decide(&app("sa[A / / ]"), &presents(b'A', "secret of A"), INSIDE, now());
+    let decision = World::new().decide(&app("sa[A / / ]"), &presents(b'A', "secret-of-A"), INSIDE, now());
     let Decision::Allow(permit) = decision else { panic!("{decision:?}") };
     permit
 }

@@ -189,7 +189,7 @@ fn groups_that_multiply_are_refused_and_soon_done_with() {
     }
     world.groups.insert(group_id("wide16"), rules_of("no / / "));
     for policies in ["sa[g:wide1 / / ]", "sa[any / g:wide1 / ]", "sa[any / / g:wide1]"] {
-        let decided = world.decide(&app(policies), &presents(b'A', "secret of A"), INSIDE, now());
+        let decided = world.decide(&app(policies), &presents(b'A', "secret-of-A"), INSIDE, now());
         assert_eq!(shown(&decided), "N", "{policies}");
         let explanation = explained(policies, &world);
         assert_eq!(explanation.verdict, Verdict::Deny(Reason::NotAllowed));
@@ -202,7 +202,7 @@ fn groups_that_multiply_are_refused_and_soon_done_with() {
         assert!(told <= 1_000, "{told}");
     }
     // What is already clear stays clear.
-    let decided = world.decide(&app("sa[A g:wide1 / / ]"), &presents(b'A', "secret of A"), INSIDE, now());
+    let decided = world.decide(&app("sa[A g:wide1 / / ]"), &presents(b'A', "secret-of-A"), INSIDE, now());
     assert_eq!(shown(&decided), "+1");
 }
 

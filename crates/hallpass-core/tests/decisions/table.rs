@@ -38,7 +38,7 @@ pub(crate) fn world() -> World {
 /// The thirteen requests: the world that they find, what they present, and from where.
 pub(crate) fn requests() -> Vec<(&'static str, World, Presented, &'static str)> {
     let good = |letter: u8| presents(letter, &secret_of(letter));
-    let wrong = || presents(b'A', "secret of B");
+    let wrong = || presents(b'A', "secret-of-B");
     let (mut disabled, mut expired) = (world(), world());
     disabled.change(b'A', |token| token.enabled = false);
     expired.change(b'A', |token| token.expires_at = Some(later(-1)));
@@ -52,7 +52,7 @@ pub(crate) fn requests() -> Vec<(&'static str, World, Presented, &'static str)> 
         ("wrong in", world(), wrong(), INSIDE),
         ("disabled in", disabled, good(b'A'), INSIDE),
         ("expired in", expired, good(b'A'), INSIDE),
-        ("unknown in", world(), presents(b'Z', "secret of Z"), INSIDE),
+        ("unknown in", world(), presents(b'Z', "secret-of-Z"), INSIDE),
         ("malformed in", world(), malformed(), INSIDE),
         ("foreign in", world(), good(b'F'), INSIDE),
         ("wrong out", world(), wrong(), OUTSIDE),
@@ -93,7 +93,7 @@ fn policies_may_be_held_in_any_order() {
 
 #[test]
 fn a_permit_says_whose_it_is() {
-    let decision = world().decide(&app("4:sa[A / / ]"), &presents(b'A', "secret of A"), INSIDE, now());
+    let decision = world().decide(&app("4:sa[A / / ]"), &presents(b'A', "secret-of-A"), INSIDE, now());
     let Decision::Allow(permit) = decision else { panic!("{decision:?}") };
     assert_eq!(permit.token_id(), token_id(b'A'));
     assert_eq!(permit.client_id(), &client_id(b'A'));
@@ -106,10 +106,10 @@ fn a_permit_says_whose_it_is() {
 fn a_refusal_names_the_token_only_where_the_account_has_it() {
     let app = app("sa[no / / ]");
     let named = [
-        (b'A', "secret of A", true),
+        (b'A', "secret-of-A", true),
         (b'A', "wrong", true),
         (b'Z', "x", false),
-        (b'F', "secret of F", false),
+        (b'F', "secret-of-F", false),
     ];
     for (letter, secret, expected) in named {
         let Decision::Deny(denied) = world().decide(&app, &presents(letter, secret), INSIDE, now()) else {
@@ -128,7 +128,7 @@ fn a_refusal_names_the_token_only_where_the_account_has_it() {
 #[test]
 fn the_ipv6_form_of_an_address_is_that_address() {
     let app = app("sa[A / / ip]");
-    let from = |address| shown(&world().decide(&app, &presents(b'A', "secret of A"), address, now()));
+    let from = |address| shown(&world().decide(&app, &presents(b'A', "secret-of-A"), address, now()));
     assert_eq!(from("::ffff:203.0.113.7"), "+1");
     assert_eq!(from("::ffff:198.51.100.9"), "N");
     assert_eq!(from("203.0.113.255"), "+1");

@@ -57,7 +57,7 @@ pub(crate) fn later(micros: i64) -> Timestamp {
     now().checked_add_micros(micros).unwrap()
 }
 
-/// A live token of the application's account; its secret is `secret of` and its letter.
+/// A live token of the application's account; its secret is `secret-of-` and its letter.
 pub(crate) fn token(letter: u8) -> KnownServiceToken {
     KnownServiceToken {
         id: token_id(letter),
@@ -71,7 +71,7 @@ pub(crate) fn token(letter: u8) -> KnownServiceToken {
 }
 
 pub(crate) fn secret_of(letter: u8) -> String {
-    format!("secret of {}", char::from(letter))
+    format!("secret-of-{}", char::from(letter))
 }
 
 /// What the decision looks up.
