@@ -225,9 +225,10 @@ impl Pattern {
             let Some((_, behind)) = rest.split_once(piece) else { return false };
             rest = behind;
         }
-        // An empty last piece fits everywhere: the pattern ends with its `*`.
-        last.is_empty()
-            || rest.match_indices(last).any(|(at, _)| rest.get(at + last.len()..).is_some_and(ends_a_segment))
+        // An empty last piece fits everywhere: the pattern ends with its `*`. Another one is looked for by the places where it may
+        // end, because the places where it begins may overlap.
+        let mut ends = rest.match_indices('/').map(|(at, _)| at).chain([rest.len()]);
+        last.is_empty() || ends.any(|end| rest.get(..end).is_some_and(|start| start.ends_with(last)))
     }
 }
 

@@ -185,6 +185,12 @@ fn a_pattern_covers_what_its_page_says() {
             &["example.com/ab", "example.com/abab", "example.com/abc/ab"],
             &["example.com/abc"],
         ),
+        (
+            "example.com/*aa",
+            &["example.com/aa", "example.com/aaa", "example.com/aaa/x"],
+            &["example.com/a/a"],
+        ),
+        ("example.com/*/a/a", &["example.com/b/a/a", "example.com/a/a/a"], &["example.com/a/a"]),
         ("example.com/a%20b", &["example.com/a%20b"], &["example.com/a+b"]),
     ] {
         for url in covered {
@@ -347,13 +353,13 @@ fn any_host() -> impl Strategy<Value = String> {
 fn any_pattern() -> impl Strategy<Value = String> {
     let label = select(vec!["a", "b", "ab", "*", "a*", "*a", "a*b", "*ab"]);
     let host = proptest::collection::vec(label, 1..4).prop_map(|labels| labels.join("."));
-    let segment = select(vec!["a", "b", "ab", "*", "a*", "*b", "a*a", "%61", "A"]);
+    let segment = select(vec!["a", "aa", "b", "ab", "*", "a*", "*b", "*aa", "a*a", "%61", "A"]);
     let path = proptest::collection::vec(segment, 0..4).prop_map(|segments| segments.join("/"));
     (host, path).prop_map(|(host, path)| format!("{host}/{path}"))
 }
 
 fn any_request() -> impl Strategy<Value = CanonicalRequest> {
-    let segment = select(vec!["a", "b", "ab", "aa", "aab", "A", "aba"]);
+    let segment = select(vec!["a", "b", "ab", "aa", "aaa", "aab", "A", "aba"]);
     let path = proptest::collection::vec(segment, 0..5).prop_map(|segments| segments.join("/"));
     (any_host(), path).prop_map(|(host, path)| request(&format!("{host}/{path}")))
 }
