@@ -178,9 +178,18 @@ fn read_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 fn write_uuid(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let value = u128::from_be_bytes(*bytes);
-    let [b, c, d] = [80, 64, 48].map(|shift| (value >> shift) & 0xffff);
-    write!(f, "{:08x}-{b:04x}-{c:04x}-{d:04x}-{:012x}", value >> 96, value & 0xffff_ffff_ffff)
+    // By hand, not by `{:x}`: the gate needs this text for every digest that it makes.
+    let mut digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    let mut text = [b'-'; 36];
+    let (mut rest, mut groups) = (text.as_mut_slice(), UUID_GROUPS.into_iter());
+    while let Some((group, behind)) = groups.next().and_then(|length| rest.split_at_mut_checked(length)) {
+        for (place, digit) in group.iter_mut().zip(&mut digits) {
+            *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        }
+        // One hyphen stays as it is.
+        rest = behind.get_mut(1..).unwrap_or_default();
+    }
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 #[cfg(test)]
