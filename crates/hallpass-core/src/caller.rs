@@ -155,10 +155,13 @@ impl Scope {
         }
     }
 
-    /// Every permission that Hallpass knows is one on an account or on a user: a zone's objects are reached by what covers the
-    /// whole account.
-    fn resource(&self) -> Resource {
+    /// What must be covered. Most permissions are on an account or on a user: with those, a zone's objects are reached by what
+    /// covers the whole account.
+    fn resource(&self, permission: Permission) -> Resource {
         match self {
+            Self::Zone { zone, account } if permission.is_of_zone() => {
+                Resource::ZoneOf(Which::One(*account), Which::One(*zone))
+            }
             Self::Account(account) | Self::Zone { account, .. } => Resource::Account(Which::One(*account)),
             Self::User(user) => Resource::User(Which::One(*user)),
         }
@@ -219,6 +222,12 @@ impl Caller {
         }
     }
 
+    /// Asks for permission to do something for which each of several permissions is enough.
+    pub fn grant_any(&self, permissions: &[Permission], scope: Scope) -> Result<Grant, Refused> {
+        let granted = permissions.iter().map(|permission| self.grant(*permission, scope));
+        granted.into_iter().find(Result::is_ok).unwrap_or(Err(Refused))
+    }
+
     /// The user whose objects `/user` shows: keys and user-owned tokens have one.
     pub fn user(&self) -> Option<UserId> {
         match &self.powers {
@@ -261,7 +270,8 @@ impl Caller {
         match &self.powers {
             Powers::Everything { user, accounts } => owner_may(Some(*user), accounts, scope),
             Powers::Policies { policies, user, accounts } => {
-                owner_may(*user, accounts, scope) && policies_allow(policies, permission, &scope.resource())
+                owner_may(*user, accounts, scope)
+                    && policies_allow(policies, permission, &scope.resource(permission))
             }
         }
     }

@@ -67,6 +67,11 @@ impl Permission {
         Self { area, level: Level::Write }
     }
 
+    /// Whether it can be held on a zone alone. The others are held on an account or a user.
+    pub(crate) fn is_of_zone(self) -> bool {
+        self.area == Area::AppsAndPoliciesOfZone
+    }
+
     /// The permissions of which holding one is enough: what may write may read.
     pub(crate) fn included_in(self) -> impl Iterator<Item = Self> {
         let writing = Self::write(self.area);

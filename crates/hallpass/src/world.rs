@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use hallpass_core::client_id::ClientId;
 use hallpass_core::id::{
-    AccountId, ApiTokenId, MembershipId, RequestId, ServiceTokenId, TokenPolicyId, UserId, ZoneId,
+    AccountId, ApiTokenId, AppId, GroupId, MembershipId, PolicyId, RequestId, ServiceTokenId, TokenPolicyId,
+    UserId, ZoneId,
 };
 use hallpass_core::secret::{ClientSecret, SecretKind};
 use hallpass_core::time::Timestamp;
@@ -138,6 +139,21 @@ impl World {
     /// A new identifier of a service token.
     pub fn service_token_id(&self) -> ServiceTokenId {
         ServiceTokenId::random(self.random())
+    }
+
+    /// A new identifier of an application.
+    pub fn app_id(&self) -> AppId {
+        AppId::random(self.random())
+    }
+
+    /// A new identifier of a policy.
+    pub fn policy_id(&self) -> PolicyId {
+        PolicyId::random(self.random())
+    }
+
+    /// A new identifier of a group.
+    pub fn group_id(&self) -> GroupId {
+        GroupId::random(self.random())
     }
 }
 

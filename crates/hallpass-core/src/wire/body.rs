@@ -64,6 +64,13 @@ impl<'a> Fields<'a> {
         self.object.map_or(Value::Null, |object| Value::Object(object.clone()))
     }
 
+    /// The fields as they were sent, without `null`s and without those that are named.
+    pub fn kept(&self, without: &[&str]) -> Map<String, Value> {
+        let mut kept = self.object.cloned().unwrap_or_default();
+        kept.retain(|key, value| !value.is_null() && !without.contains(&key.as_str()));
+        kept
+    }
+
     /// A pointer to one of the fields.
     pub fn pointer_to(&self, key: &str) -> String {
         format!("{}/{}", self.pointer, escape(key))

@@ -35,11 +35,19 @@ pub enum Code {
     ServiceTokenNotFound,
     /// There is no such API token.
     ApiTokenNotFound,
+    /// There is no such application.
+    AppNotFound,
+    /// There is no such policy, or no such group.
+    NotFound,
+    /// Another application has this host and path.
+    PatternTaken,
+    /// A policy or a group refers to the service token.
+    ServiceTokenInUse,
 }
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::RateLimited,
         Self::InvalidApiToken,
         Self::InvalidHeaders,
@@ -56,6 +64,10 @@ impl Code {
         Self::BodyTooLarge,
         Self::ServiceTokenNotFound,
         Self::ApiTokenNotFound,
+        Self::AppNotFound,
+        Self::NotFound,
+        Self::PatternTaken,
+        Self::ServiceTokenInUse,
     ];
 
     /// The number in the body.
@@ -72,18 +84,30 @@ impl Code {
             Self::NotAllowed => 10000,
             Self::Internal | Self::Unavailable => 10001,
             Self::MethodNotAllowed => 10405,
+            Self::AppNotFound => 11021,
             Self::InvalidRequest | Self::BodyTooLarge => 12130,
-            Self::ServiceTokenNotFound => 12135,
+            Self::ServiceTokenNotFound | Self::NotFound => 12135,
+            Self::PatternTaken => 12136,
+            Self::ServiceTokenInUse => 12139,
         }
     }
 
     /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {
-            Self::InvalidHeaders | Self::MalformedPathId | Self::NoCredentials | Self::InvalidRequest => 400,
+            Self::InvalidHeaders
+            | Self::MalformedPathId
+            | Self::NoCredentials
+            | Self::InvalidRequest
+            | Self::PatternTaken
+            | Self::ServiceTokenInUse => 400,
             Self::InvalidApiToken => 401,
             Self::UnknownKey | Self::InvalidAccessToken | Self::NotAllowed => 403,
-            Self::NoRoute | Self::ServiceTokenNotFound | Self::ApiTokenNotFound => 404,
+            Self::NoRoute
+            | Self::ServiceTokenNotFound
+            | Self::ApiTokenNotFound
+            | Self::AppNotFound
+            | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTooLarge => 413,
             Self::RateLimited => 429,

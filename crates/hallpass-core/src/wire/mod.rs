@@ -6,11 +6,15 @@
 pub mod access_log;
 pub mod accounts;
 pub mod api_tokens;
+pub mod apps;
 pub mod audit;
 pub mod body;
 pub mod codes;
 pub mod envelope;
 pub mod explanations;
+pub mod groups;
+pub mod policies;
+mod rules;
 pub mod service_tokens;
 
 use std::fmt;

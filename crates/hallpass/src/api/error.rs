@@ -45,6 +45,14 @@ pub enum ApiError {
     ServiceTokenNotFound,
     #[error("API token not found")]
     ApiTokenNotFound,
+    #[error("access.api.error.unknown_application")]
+    AppNotFound,
+    #[error("access.api.error.not_found")]
+    NotFound,
+    #[error("access.api.error.application_already_exists: {0}")]
+    PatternTaken(String),
+    #[error("access.api.error.service_token_in_use: {0}")]
+    ServiceTokenInUse(String),
     #[error("Please wait and consider throttling your request speed")]
     RateLimited { retry_after_seconds: u64 },
     #[error("{}", match .0 {
@@ -109,6 +117,10 @@ impl ApiError {
             | Self::BodyTooLarge
             | Self::ServiceTokenNotFound
             | Self::ApiTokenNotFound
+            | Self::AppNotFound
+            | Self::NotFound
+            | Self::PatternTaken(_)
+            | Self::ServiceTokenInUse(_)
             | Self::RateLimited { .. } => None,
         }
     }
@@ -132,6 +144,10 @@ impl ApiError {
             Self::BodyTooLarge => Code::BodyTooLarge,
             Self::ServiceTokenNotFound => Code::ServiceTokenNotFound,
             Self::ApiTokenNotFound => Code::ApiTokenNotFound,
+            Self::AppNotFound => Code::AppNotFound,
+            Self::NotFound => Code::NotFound,
+            Self::PatternTaken(_) => Code::PatternTaken,
+            Self::ServiceTokenInUse(_) => Code::ServiceTokenInUse,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::Unavailable(StoreError::Corrupt(_)) | Self::Internal(_) => Code::Internal,
             Self::Unavailable(StoreError::Unavailable(_) | StoreError::UnknownOutcome(_)) => {
@@ -192,6 +208,10 @@ impl ApiError {
             | Self::MethodNotAllowed
             | Self::ServiceTokenNotFound
             | Self::ApiTokenNotFound
+            | Self::AppNotFound
+            | Self::NotFound
+            | Self::PatternTaken(_)
+            | Self::ServiceTokenInUse(_)
             | Self::RateLimited { .. }
             | Self::Unavailable(_)
             | Self::Internal(_) => vec![object(self.to_string(), None)],
@@ -259,6 +279,12 @@ impl ApiError {
                     hallpass_core::service_token::Invalid::SecretVersion => "/client_secret_version",
                 };
                 Self::invalid(pointer, rule.to_string())
+            }
+            WriteError::Refused(Refusal::Field(field)) => Self::Invalid(vec![field]),
+            WriteError::Refused(Refusal::AbsentApp) => Self::AppNotFound,
+            WriteError::Refused(Refusal::PatternTaken(what)) => Self::PatternTaken(what),
+            WriteError::Refused(refusal @ Refusal::ServiceTokenInUse(_)) => {
+                Self::ServiceTokenInUse(refusal.to_string())
             }
             WriteError::Refused(refusal @ Refusal::Quota(_)) => Self::invalid("", refusal.to_string()),
             // Identifiers are drawn from 122 bits or more, and a roll that lost a race is tried again: neither is the caller's fault.

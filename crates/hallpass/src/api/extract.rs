@@ -198,10 +198,21 @@ impl Unread {
         permission: Permission,
         scope: Scope,
     ) -> Result<(Caller, Grant, Value), ApiError> {
-        caller.grant(permission, scope)?;
+        self.with_any_grant(api, caller, &[permission], scope).await
+    }
+
+    /// The same where each of several permissions is enough.
+    pub(super) async fn with_any_grant(
+        self,
+        api: &Api,
+        caller: &Authenticated,
+        permissions: &[Permission],
+        scope: Scope,
+    ) -> Result<(Caller, Grant, Value), ApiError> {
+        caller.grant_any(permissions, scope)?;
         let body = self.json().await?;
         let caller = caller.renewed(api)?;
-        let grant = caller.grant(permission, scope)?;
+        let grant = caller.grant_any(permissions, scope)?;
         Ok((caller, grant, body))
     }
 }

@@ -3,14 +3,17 @@
 mod access_log;
 mod accounts;
 mod api_tokens;
+mod apps;
 mod audit;
 mod auth;
 mod error;
 pub(crate) mod extract;
+mod groups;
 pub(crate) mod health;
 mod measures;
 mod notes;
 mod openapi;
+mod policies;
 pub mod published;
 pub mod rate_limit;
 mod service_tokens;
@@ -38,7 +41,7 @@ use error::{Cause, MayBeRepeated, json};
 use extract::Waiting;
 pub use measures::Requests;
 use notes::Notes;
-use openapi::{ApiTokens, ServiceTokens};
+use openapi::{ApiTokens, Apps, ServiceTokens};
 pub use openapi::{Operation, description};
 use rate_limit::{RateLimits, Usage};
 
@@ -100,6 +103,42 @@ pub fn routes() -> Vec<Route> {
         add(Method::POST, &format!("{token}/refresh"), of.refresh(), post(service_tokens::refresh));
         add(Method::POST, &format!("{token}/rotate"), of.rotate(), post(service_tokens::rotate));
     }
+
+    for (owner, of) in [("accounts/{account_id}", Apps::OfAccount), ("zones/{zone_id}", Apps::OfZone)] {
+        let apps = &format!("{BASE}/{owner}/access/apps");
+        let app = &format!("{apps}/{{app_id}}");
+        add(Method::GET, apps, of.list(), get(apps::list));
+        add(Method::POST, apps, of.create(), post(apps::create));
+        add(Method::GET, app, of.get(), get(apps::get));
+        add(Method::PUT, app, of.update(), put(apps::update));
+        add(Method::DELETE, app, of.delete(), delete(apps::delete));
+        add(Method::POST, &format!("{app}/revoke_tokens"), of.revoke_tokens(), post(apps::revoke_tokens));
+        let all = &format!("{app}/policies");
+        let policy = &format!("{all}/{{policy_id}}");
+        add(Method::GET, all, of.list_policies(), get(policies::list_of_app));
+        add(Method::POST, all, of.create_policy(), post(policies::create));
+        add(Method::GET, policy, of.get_policy(), get(policies::get_of_app));
+        add(Method::PUT, policy, of.update_policy(), put(policies::update));
+        add(Method::DELETE, policy, of.delete_policy(), delete(policies::delete));
+        let groups = &format!("{BASE}/{owner}/access/groups");
+        let group = &format!("{groups}/{{group_id}}");
+        add(Method::GET, groups, of.list_groups(), get(groups::list));
+        add(Method::POST, groups, of.create_group(), post(groups::create));
+        add(Method::GET, group, of.get_group(), get(groups::get));
+        add(Method::PUT, group, of.update_group(), put(groups::update));
+        add(Method::DELETE, group, of.delete_group(), delete(groups::delete));
+    }
+
+    let reusable = &format!("{BASE}/accounts/{{account_id}}/access/policies");
+    let policy = &format!("{reusable}/{{policy_id}}");
+    add(Method::GET, reusable, openapi::list_policies(), get(policies::list));
+    add(Method::POST, reusable, openapi::create_policy(), post(policies::create));
+    add(Method::GET, policy, openapi::get_policy(), get(policies::get));
+    add(Method::PUT, policy, openapi::update_policy(), put(policies::update));
+    add(Method::DELETE, policy, openapi::delete_policy(), delete(policies::delete));
+    let convert =
+        format!("{BASE}/accounts/{{account_id}}/access/apps/{{app_id}}/policies/{{policy_id}}/make_reusable");
+    add(Method::PUT, &convert, openapi::make_reusable(), put(policies::make_reusable));
 
     for (owner, of) in [("accounts/{account_id}", ApiTokens::OfAccount), ("user", ApiTokens::OfUser)] {
         let tokens = &format!("{BASE}/{owner}/tokens");
@@ -212,7 +251,7 @@ pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-re
 /// can only rotate if its body says so; its handler marks the replies to those that do not.
 pub(crate) fn must_not_be_repeated(method: &Method, route: &str) -> bool {
     match *method {
-        Method::POST => !route.ends_with("/refresh"),
+        Method::POST => !route.ends_with("/refresh") && !route.ends_with("/revoke_tokens"),
         Method::PUT => route.ends_with("/value") || route.ends_with("/{service_token_id}"),
         _ => false,
     }
@@ -241,6 +280,10 @@ pub(crate) fn ok<T: Serialize>(result: T) -> Response {
 
 fn created<T: Serialize>(result: T) -> Response {
     json(StatusCode::CREATED.as_u16(), &Envelope::of(result))
+}
+
+fn accepted<T: Serialize>(result: T) -> Response {
+    json(StatusCode::ACCEPTED.as_u16(), &Envelope::of(result))
 }
 
 fn page<T, S: Serialize>(page: Page<T>, paging: Paging, show: impl Fn(T) -> S) -> Response {
@@ -291,6 +334,13 @@ mod tests {
                 "POST /zones/{zone_id}/access/service_tokens",
                 "PUT /zones/{zone_id}/access/service_tokens/{service_token_id}",
                 "POST /zones/{zone_id}/access/service_tokens/{service_token_id}/rotate",
+                "POST /accounts/{account_id}/access/apps",
+                "POST /accounts/{account_id}/access/apps/{app_id}/policies",
+                "POST /accounts/{account_id}/access/groups",
+                "POST /zones/{zone_id}/access/apps",
+                "POST /zones/{zone_id}/access/apps/{app_id}/policies",
+                "POST /zones/{zone_id}/access/groups",
+                "POST /accounts/{account_id}/access/policies",
                 "POST /accounts/{account_id}/tokens",
                 "PUT /accounts/{account_id}/tokens/{token_id}/value",
                 "POST /user/tokens",

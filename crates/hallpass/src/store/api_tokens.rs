@@ -11,10 +11,11 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::wire::api_tokens::{self as wire, ApiTokenSpec};
 use sqlx::FromRow;
 
-use super::batch::{Outcome, Work};
+use super::batch::{Batch, Outcome, Work};
+use super::digests::{DigestOwner, DigestWork};
 use super::engine::{Tx, expect_rows, on_engine, reading};
 use super::error::{Refusal, StoreError, WriteError};
-use super::{Page, Paging, Store};
+use super::{Page, Paging, Store, activity};
 
 /// A token with what is stored beside it.
 #[derive(Debug, Clone)]
@@ -243,9 +244,7 @@ impl Outcome {
     fn into_api_token(self) -> Result<StoredApiToken, WriteError> {
         match self {
             Self::ApiToken(stored) => Ok(*stored),
-            Self::ServiceToken(_) | Self::Done => {
-                Err(StoreError::Corrupt("the writer answered another question".to_owned()).into())
-            }
+            _ => Err(StoreError::Corrupt("the writer answered another question".to_owned()).into()),
         }
     }
 }
@@ -357,3 +356,83 @@ pub(super) async fn with_digests(
 
 /// The text under which digests and activity of API tokens are kept.
 pub(super) const KIND: &str = "api_token";
+
+impl Batch {
+    pub(super) async fn replace_api_token(
+        &mut self,
+        tx: &mut Tx,
+        grant: &Grant,
+        now: Timestamp,
+        id: ApiTokenId,
+        spec: &ApiTokenSpec,
+    ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
+        let mut stored = match read(tx, grant.scope(), id).await? {
+            Ok(stored) => stored,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let token = &mut stored.token;
+        token.name = spec.name.clone();
+        token.status = spec.status.unwrap_or(token.status);
+        token.policies = spec.policies.clone().into();
+        token.condition.clone_from(&spec.condition);
+        token.not_before.clone_from(&spec.not_before);
+        token.expires_on.clone_from(&spec.expires_on);
+        token.modified_on = now;
+        update(tx, token).await?;
+        self.note_api_token(grant, now, "api_token.update", &stored.token);
+        Ok(Ok(Outcome::ApiToken(Box::new(stored))))
+    }
+
+    pub(super) async fn roll_api_token(
+        &mut self,
+        tx: &mut Tx,
+        grant: &Grant,
+        now: Timestamp,
+        id: ApiTokenId,
+        seen: &[Policy],
+        fresh: &SecretDigest,
+    ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
+        let mut stored = match read(tx, grant.scope(), id).await? {
+            Ok(stored) => stored,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if *stored.token.policies != *seen {
+            return Ok(Err(Refusal::Changed));
+        }
+        stored.token.modified_on = now;
+        update(tx, &stored.token).await?;
+        self.digests.push(DigestWork::ReplaceCurrent(DigestOwner::api_token(id), *fresh));
+        self.note_api_token(grant, now, "api_token.roll", &stored.token);
+        Ok(Ok(Outcome::ApiToken(Box::new(stored))))
+    }
+
+    pub(super) async fn delete_api_token(
+        &mut self,
+        tx: &mut Tx,
+        grant: &Grant,
+        now: Timestamp,
+        id: ApiTokenId,
+    ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
+        let stored = match read(tx, grant.scope(), id).await? {
+            Ok(stored) => stored,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        delete(tx, id).await?;
+        activity::forget(tx, KIND, &id.to_string()).await?;
+        self.digests.push(DigestWork::Delete(DigestOwner::api_token(id)));
+        self.note_api_token(grant, now, "api_token.delete", &stored.token);
+        Ok(Ok(Outcome::ApiToken(Box::new(stored))))
+    }
+
+    /// Notes a change of an API token, with all that it may do from now on.
+    pub(super) fn note_api_token(
+        &mut self,
+        grant: &Grant,
+        now: Timestamp,
+        action: &'static str,
+        token: &ApiToken,
+    ) {
+        let detail = wire::ApiToken::show(token, None, None, now);
+        self.note(grant, now, action, KIND, token.id.to_string(), &detail);
+    }
+}

@@ -129,7 +129,8 @@ macro_rules! product {
         concat!(
             "CASE ",
             kind!(),
-            " WHEN 'service_token.' THEN 'access' WHEN 'api_token.' THEN 'api_tokens' ELSE 'accounts' END"
+            " WHEN 'service_token.' THEN 'access' WHEN 'app.' THEN 'access' WHEN 'policy.' THEN 'access' \
+             WHEN 'group.' THEN 'access' WHEN 'api_token.' THEN 'api_tokens' ELSE 'accounts' END"
         )
     };
 }

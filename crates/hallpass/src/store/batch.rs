@@ -5,24 +5,29 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hallpass_core::api_token::{ApiToken, Policy};
+use hallpass_core::app::App;
 use hallpass_core::caller::{Actor, Grant, SystemReason};
 use hallpass_core::id::{AccountId, ApiTokenId, ServiceTokenId};
+use hallpass_core::policy::Group;
 use hallpass_core::secret::SecretDigest;
 use hallpass_core::service_token::{SecretChange, ServiceToken, TokenChange};
 use hallpass_core::time::Timestamp;
-use hallpass_core::wire::api_tokens::{self as wire, ApiTokenSpec};
+use hallpass_core::wire::api_tokens::ApiTokenSpec;
 use serde::Serialize;
 use serde_json::json;
 
 use super::accounts::{self, Account, Membership, User, Zone};
-use super::activity;
 use super::api_tokens::{self, StoredApiToken};
+use super::apps::{self, AppWork};
 use super::audit::{Detail, Entry};
 use super::digests::{DigestOwner, DigestWork};
 use super::engine::{Tx, on_engine};
 use super::error::Refusal;
+use super::groups::{self, GroupWork};
+use super::policies::{self, PolicyWork, StoredPolicy};
 use super::service_tokens::{self, Changed, StoredServiceToken};
 use super::writer::Writer;
+use super::{activity, references};
 
 /// A change, as data.
 #[derive(Debug)]
@@ -55,6 +60,9 @@ pub(super) enum Work {
     CreateMembership(Membership),
     /// Notes that the store has its first account; refused if it has one already.
     Found,
+    App(AppWork),
+    Policy(PolicyWork),
+    Group(GroupWork),
     /// All of these, or none.
     All(Vec<Work>),
 }
@@ -64,6 +72,9 @@ pub(super) enum Work {
 pub(super) enum Outcome {
     ServiceToken(Changed),
     ApiToken(Box<StoredApiToken>),
+    App(Box<App>),
+    Policy(Box<StoredPolicy>),
+    Group(Box<Group>),
     Done,
 }
 
@@ -81,6 +92,9 @@ impl Work {
             | Self::CreateUser(..)
             | Self::CreateMembership(_)
             | Self::Found
+            | Self::App(_)
+            | Self::Policy(_)
+            | Self::Group(_)
             | Self::All(_) => None,
         }
     }
@@ -104,7 +118,7 @@ impl Slot {
 #[derive(Default)]
 pub(super) struct Batch {
     slots: HashMap<ServiceTokenId, Slot>,
-    digests: Vec<DigestWork>,
+    pub(super) digests: Vec<DigestWork>,
     entries: Vec<Entry>,
     concerns_callers: bool,
 }
@@ -148,6 +162,10 @@ impl Batch {
                 Ok(changed.map(Outcome::ServiceToken))
             }
             Work::DeleteServiceToken(id) => {
+                let users = references::users_of_token(tx, *id).await?;
+                if !users.is_empty() && self.reached(grant, *id).is_some() {
+                    return Ok(Err(Refusal::ServiceTokenInUse(users)));
+                }
                 let deleted = self.delete(grant, now, *id);
                 if deleted.is_ok() {
                     activity::forget(tx, service_tokens::KIND, &id.to_string()).await?;
@@ -219,6 +237,9 @@ impl Batch {
                 });
                 Ok(Ok(self.note(grant, now, "store.found", "store", "founded".to_owned(), &json!({}))))
             }
+            Work::App(work) => apps::apply(self, tx, grant, now, work).await,
+            Work::Policy(work) => policies::apply(self, tx, grant, now, work).await,
+            Work::Group(work) => groups::apply(self, tx, grant, now, work).await,
             Work::All(works) => {
                 for work in works {
                     if let Err(refusal) = Box::pin(self.add(tx, grant, now, work)).await? {
@@ -290,6 +311,16 @@ impl Batch {
         (stored + added).saturating_sub(known)
     }
 
+    /// A service token of which the batch knows what will become of it: `Some(None)` is one that is going to be deleted.
+    pub(super) fn held(&self, id: ServiceTokenId) -> Option<Option<&ServiceToken>> {
+        self.slots.get(&id).map(|slot| slot.after.as_deref())
+    }
+
+    /// A service token that is held, if the grant reaches it.
+    fn reached(&self, grant: &Grant, id: ServiceTokenId) -> Option<&ServiceToken> {
+        self.held(id).flatten().filter(|token| service_tokens::reaches(grant.scope(), token))
+    }
+
     /// Changes a service token that is held.
     pub(super) fn change(
         &mut self,
@@ -346,72 +377,6 @@ impl Batch {
         Ok(Changed { stored, secret: SecretChange::Keep })
     }
 
-    async fn replace_api_token(
-        &mut self,
-        tx: &mut Tx,
-        grant: &Grant,
-        now: Timestamp,
-        id: ApiTokenId,
-        spec: &ApiTokenSpec,
-    ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
-        let mut stored = match api_tokens::read(tx, grant.scope(), id).await? {
-            Ok(stored) => stored,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let token = &mut stored.token;
-        token.name = spec.name.clone();
-        token.status = spec.status.unwrap_or(token.status);
-        token.policies = spec.policies.clone().into();
-        token.condition.clone_from(&spec.condition);
-        token.not_before.clone_from(&spec.not_before);
-        token.expires_on.clone_from(&spec.expires_on);
-        token.modified_on = now;
-        api_tokens::update(tx, token).await?;
-        self.note_api_token(grant, now, "api_token.update", &stored.token);
-        Ok(Ok(Outcome::ApiToken(Box::new(stored))))
-    }
-
-    async fn roll_api_token(
-        &mut self,
-        tx: &mut Tx,
-        grant: &Grant,
-        now: Timestamp,
-        id: ApiTokenId,
-        seen: &[Policy],
-        fresh: &SecretDigest,
-    ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
-        let mut stored = match api_tokens::read(tx, grant.scope(), id).await? {
-            Ok(stored) => stored,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if *stored.token.policies != *seen {
-            return Ok(Err(Refusal::Changed));
-        }
-        stored.token.modified_on = now;
-        api_tokens::update(tx, &stored.token).await?;
-        self.digests.push(DigestWork::ReplaceCurrent(DigestOwner::api_token(id), *fresh));
-        self.note_api_token(grant, now, "api_token.roll", &stored.token);
-        Ok(Ok(Outcome::ApiToken(Box::new(stored))))
-    }
-
-    async fn delete_api_token(
-        &mut self,
-        tx: &mut Tx,
-        grant: &Grant,
-        now: Timestamp,
-        id: ApiTokenId,
-    ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
-        let stored = match api_tokens::read(tx, grant.scope(), id).await? {
-            Ok(stored) => stored,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        api_tokens::delete(tx, id).await?;
-        activity::forget(tx, api_tokens::KIND, &id.to_string()).await?;
-        self.digests.push(DigestWork::Delete(DigestOwner::api_token(id)));
-        self.note_api_token(grant, now, "api_token.delete", &stored.token);
-        Ok(Ok(Outcome::ApiToken(Box::new(stored))))
-    }
-
     fn note_service_token(
         &mut self,
         grant: &Grant,
@@ -423,14 +388,21 @@ impl Batch {
         self.entries.push(Entry::new(grant, now, action, service_tokens::KIND, id.to_string(), detail));
     }
 
-    /// Notes a change of an API token, with all that it may do from now on.
-    fn note_api_token(&mut self, grant: &Grant, now: Timestamp, action: &'static str, token: &ApiToken) {
-        let detail = wire::ApiToken::show(token, None, None, now);
-        self.note(grant, now, action, api_tokens::KIND, token.id.to_string(), &detail);
+    /// Notes a change of something that decides who may pass.
+    pub(super) fn note_guarded(
+        &mut self,
+        grant: &Grant,
+        now: Timestamp,
+        action: &'static str,
+        kind: &'static str,
+        id: String,
+        detail: &impl Serialize,
+    ) {
+        self.entries.push(Entry::new(grant, now, action, kind, id, detail));
     }
 
     /// Notes a change of something that decides who may call.
-    fn note(
+    pub(super) fn note(
         &mut self,
         grant: &Grant,
         now: Timestamp,

@@ -230,7 +230,8 @@ impl Callers {
         let revision = revision(&mut tx).await?;
         let changes = on_engine!(Tx, &mut tx, conn => {
             sqlx::query_as::<_, Change>(
-                "SELECT DISTINCT kind, object_id FROM changes WHERE revision > $1 AND kind <> 'service_token'",
+                "SELECT DISTINCT kind, object_id FROM changes WHERE revision > $1 \
+                 AND kind NOT IN ('service_token', 'app', 'policy', 'group')",
             )
             .bind(known)
             .fetch_all(conn)

@@ -1,5 +1,7 @@
 //! What can go wrong in the store. Absence is no error: it is an `Option`. No error here ever becomes a 404.
 
+use hallpass_core::wire::body::InvalidField;
+
 /// The store could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -40,6 +42,18 @@ pub enum Refusal {
     /// The account has as many service tokens as it may have.
     #[error("the account has reached its quota of {0} service tokens")]
     Quota(u32),
+    /// A field breaks a rule that only the store can know.
+    #[error("{}", .0.message)]
+    Field(InvalidField),
+    /// The application through which the object is asked for is not there, or not where the grant reaches.
+    #[error("there is no such application")]
+    AbsentApp,
+    /// Another application has this host and path.
+    #[error("{0}")]
+    PatternTaken(String),
+    /// These policies and groups refer to the service token.
+    #[error("cannot delete service token because it is used by {0}")]
+    ServiceTokenInUse(String),
     /// The object is no longer what the caller has seen.
     #[error("the object has changed in the meantime")]
     Changed,

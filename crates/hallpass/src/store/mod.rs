@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod accounts;
 mod activity;
 pub mod api_tokens;
+pub mod apps;
 mod audit;
 pub mod audit_log;
 mod batch;
@@ -16,7 +17,12 @@ mod digests;
 mod engine;
 pub mod error;
 mod founding;
+pub mod groups;
+pub mod guarded;
 mod import;
+pub mod policies;
+mod policy_rows;
+mod references;
 pub mod service_tokens;
 pub mod statistics;
 mod writer;
@@ -246,6 +252,32 @@ impl Store {
     /// The API tokens.
     pub fn api_tokens(&self) -> api_tokens::ApiTokens<'_> {
         api_tokens::ApiTokens { store: self }
+    }
+
+    /// The applications.
+    pub fn apps(&self) -> apps::Apps<'_> {
+        apps::Apps { store: self }
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> policies::Policies<'_> {
+        policies::Policies { store: self }
+    }
+
+    /// The groups of rules.
+    pub fn groups(&self) -> groups::Groups<'_> {
+        groups::Groups { store: self }
+    }
+
+    /// Everything that decides who may pass where, of all accounts, as it is at one moment.
+    pub async fn guarded(&self) -> Result<guarded::Guarded, StoreError> {
+        engine::in_time(async {
+            let mut tx = self.readers().begin_reading().await?;
+            let guarded = guarded::load(&mut tx).await?;
+            tx.commit().await?;
+            Ok(guarded)
+        })
+        .await
     }
 
     /// The audit, to be read.

@@ -230,9 +230,7 @@ impl Outcome {
     fn into_service_token(self) -> Result<Changed, WriteError> {
         match self {
             Self::ServiceToken(changed) => Ok(changed),
-            Self::ApiToken(_) | Self::Done => {
-                Err(StoreError::Corrupt("the writer answered another question".to_owned()).into())
-            }
+            _ => Err(StoreError::Corrupt("the writer answered another question".to_owned()).into()),
         }
     }
 }

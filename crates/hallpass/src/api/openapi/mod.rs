@@ -4,6 +4,8 @@
 
 mod accounts;
 mod api_tokens;
+mod app_schemas;
+mod apps;
 mod parameters;
 mod schemas;
 mod service_tokens;
@@ -26,6 +28,9 @@ pub(super) use accounts::{
     list_zones, readyz,
 };
 pub(super) use api_tokens::ApiTokens;
+pub(super) use apps::{
+    Apps, create_policy, delete_policy, get_policy, list_policies, make_reusable, update_policy,
+};
 pub(super) use service_tokens::ServiceTokens;
 
 /// What a route does, for those who call it.
@@ -58,6 +63,8 @@ pub(super) enum Access {
     Token,
     /// Whoever holds this.
     Holder(Permission),
+    /// Whoever holds one of these.
+    HolderOfEither(Permission, Permission),
 }
 
 /// What is sent.
@@ -132,12 +139,17 @@ impl Operation {
             "security": match self.access {
                 Access::Anybody => json!([]),
                 Access::Token => json!([{"api_token": []}]),
-                Access::Credential | Access::Holder(_) => json!([{"api_token": []}, {"api_email": [], "api_key": []}]),
+                Access::Credential | Access::Holder(_) | Access::HolderOfEither(..) => json!([{"api_token": []}, {"api_email": [], "api_key": []}]),
             },
         });
         let mut description = self.description.to_owned();
-        if let Access::Holder(permission) = self.access {
-            let groups: Vec<_> = PermissionGroup::enough_for(permission).collect();
+        let permissions = match self.access {
+            Access::Holder(permission) => vec![permission],
+            Access::HolderOfEither(one, other) => vec![one, other],
+            Access::Anybody | Access::Credential | Access::Token => Vec::new(),
+        };
+        if !permissions.is_empty() {
+            let groups: Vec<_> = permissions.into_iter().flat_map(PermissionGroup::enough_for).collect();
             let names: Vec<_> = groups.iter().map(|group| format!("*{}*", group.name)).collect();
             let _ = write!(description, " Needs {}.", names.join(" or "));
             let ids = groups.iter().map(|group| json!({"id": group.id, "name": group.name}));
@@ -160,7 +172,13 @@ impl Operation {
         let names = own.iter().filter_map(|parameter| parameter["name"].as_str());
         let mut parameters: Map<_, _> =
             names.map(|name| (name.to_owned(), json!(format!("$request.path.{name}")))).collect();
-        let id = if path.ends_with("/service_tokens") { "service_token_id" } else { "token_id" };
+        let id = match path.rsplit('/').next() {
+            Some("service_tokens") => "service_token_id",
+            Some("apps") => "app_id",
+            Some("policies") => "policy_id",
+            Some("groups") => "group_id",
+            _ => "token_id",
+        };
         parameters.insert(id.to_owned(), json!("$response.body#/result/id"));
         let link = |id: &String| json!({"operationId": id, "parameters": parameters});
         self.links.iter().map(|(name, id)| ((*name).to_owned(), link(id))).collect()
@@ -236,7 +254,7 @@ impl Operation {
             Access::Token => {
                 all.extend(verified.into_iter().chain([Code::InvalidApiToken, Code::Unavailable]));
             }
-            Access::Credential | Access::Holder(_) => {
+            Access::Credential | Access::Holder(_) | Access::HolderOfEither(..) => {
                 all.extend(verified.into_iter().chain([
                     Code::UnknownKey,
                     Code::NotAllowed,
@@ -283,6 +301,7 @@ fn example_of(schema: &str) -> Value {
 static SCHEMAS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     let mut all = schemas::all();
     all.extend(token_schemas::all());
+    all.extend(app_schemas::all());
     all
 });
 
@@ -327,6 +346,10 @@ fn meaning(code: Code) -> &'static str {
         Code::BodyTooLarge => "the body is larger than 1 MiB",
         Code::ServiceTokenNotFound => "there is no such service token here",
         Code::ApiTokenNotFound => "there is no such API token here",
+        Code::AppNotFound => "there is no such application here",
+        Code::NotFound => "there is no such object here",
+        Code::PatternTaken => "another application has this host and path",
+        Code::ServiceTokenInUse => "a policy or a group refers to the service token",
     }
 }
 
@@ -339,6 +362,9 @@ fn path_parameters(path: &str) -> Vec<Value> {
                 "account_id" => "AccountId",
                 "zone_id" => "ZoneId",
                 "service_token_id" => "ServiceTokenId",
+                "app_id" => "AppId",
+                "policy_id" => "PolicyId",
+                "group_id" => "GroupId",
                 _ => "ApiTokenId",
             };
             json!({"name": name, "in": "path", "required": true, "schema": reference(schema)})

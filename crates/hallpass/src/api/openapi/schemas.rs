@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{BASE, published};
 
-const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+pub(super) const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 /// Go's grammar. That it is above zero and at most 876000h, a pattern cannot say.
 const DURATION: &str = r"^(forever|\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$";
 const USER_ID: &str = "7c5dae5552338874e5053f2534d2767a";

@@ -83,9 +83,9 @@ impl ServiceTokens {
 
     pub(in crate::api) fn delete(self) -> Operation {
         Operation {
-            description: "Answers with the token as it was.",
+            description: "Answers with the token as it was. Refused while a policy or a group refers to it.",
             access: WRITE,
-            codes: ABSENT,
+            codes: &[Code::ServiceTokenNotFound, Code::ServiceTokenInUse],
             ..self.operation("delete-a-service-token", "Delete a service token", SHOWN)
         }
     }
