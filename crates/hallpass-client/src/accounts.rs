@@ -6,10 +6,13 @@ use hallpass_core::wire::accounts as wire;
 
 use crate::access_requests::AccessRequests;
 use crate::api_tokens::{ApiTokens, PermissionGroups};
+use crate::apps::Apps;
 use crate::audit_logs::AuditLogs;
 use crate::client::Client;
 use crate::error::Error;
+use crate::groups::Groups;
 use crate::paging::{List, Page, Paging};
+use crate::policies::Policies;
 use crate::service_tokens::ServiceTokens;
 use crate::transport::Call;
 
@@ -52,6 +55,21 @@ pub struct Account {
 impl Account {
     pub(crate) fn new(client: Client, id: AccountId) -> Self {
         Self { client, path: format!("/accounts/{id}") }
+    }
+
+    /// Its applications.
+    pub fn apps(&self) -> Apps {
+        Apps::new(self.client.clone(), &self.path)
+    }
+
+    /// Its groups of rules.
+    pub fn groups(&self) -> Groups {
+        Groups::new(self.client.clone(), &self.path)
+    }
+
+    /// Its reusable policies.
+    pub fn policies(&self) -> Policies {
+        Policies::new(self.client.clone(), &self.path)
     }
 
     /// Its service tokens.
@@ -115,6 +133,16 @@ pub struct Zone {
 impl Zone {
     pub(crate) fn new(client: Client, id: ZoneId) -> Self {
         Self { client, path: format!("/zones/{id}") }
+    }
+
+    /// Its applications.
+    pub fn apps(&self) -> Apps {
+        Apps::new(self.client.clone(), &self.path)
+    }
+
+    /// Its groups of rules.
+    pub fn groups(&self) -> Groups {
+        Groups::new(self.client.clone(), &self.path)
     }
 
     /// Its service tokens.

@@ -76,13 +76,16 @@
 mod access_requests;
 mod accounts;
 mod api_tokens;
+mod apps;
 mod audit_logs;
 mod client;
 mod credentials;
 mod envelope;
 mod error;
+mod groups;
 mod jitter;
 mod paging;
+mod policies;
 mod retry;
 mod service_tokens;
 mod transport;
@@ -93,13 +96,16 @@ pub use api_tokens::{
     ApiTokenPolicy, ApiTokenStatus, ApiTokens, CreateApiToken, Direction, Effect, GroupInPolicy,
     ListApiTokens, ListPermissionGroups, PermissionGroups, UnknownEffect, UpdateApiToken,
 };
+pub use apps::{AppDefinition, AppPolicies, Apps, Deleted, ListApps};
 pub use audit_logs::{AuditLogs, AuditPage, ListAuditLogs};
 pub use client::{BuildError, Builder, Client};
 pub use credentials::Credentials;
 pub use error::{Error, ErrorKind};
+pub use groups::{GroupDefinition, Groups, ListGroups};
 pub use hallpass_core::service_token::Patch;
 pub use hallpass_core::{id, time, wire};
 pub use paging::{Page, PagePosition, Paging};
+pub use policies::{ListPolicies, Policies, PolicyDefinition};
 pub use service_tokens::{
     CreateServiceToken, ListServiceTokens, RotateServiceToken, ServiceTokens, UpdateServiceToken,
 };

@@ -2,6 +2,7 @@
 //! A route that is missing from the table fails the first test.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hallpass::api::routes;
 use hallpass_core::permission::PermissionGroup;
@@ -13,6 +14,13 @@ use crate::harness::{
 };
 use crate::rows;
 
+pub(crate) const APPS_READ: &str = "7ea222f6d5064cfa89ea366d7c1fee89";
+pub(crate) const APPS_WRITE: &str = "1e13c5124ca64b72b1969a67e8829049";
+pub(crate) const ZONE_APPS_READ: &str = "eb258a38ea634c86a0c89da6b27cb6b6";
+pub(crate) const ZONE_APPS_WRITE: &str = "959972745952452f8be2452be8cbb9f2";
+pub(crate) const APPS_REVOKE: &str = "6c9d1cfcfc6840a987d1b5bfb880a841";
+pub(crate) const ORGANIZATIONS_READ: &str = "26bc23f853634eb4bff59983b9064fde";
+pub(crate) const ORGANIZATIONS_WRITE: &str = "bfe0d8686a584fa680f4c53b5eb0de6d";
 pub(crate) const USER_TOKENS_READ: &str = "0cc3a61731504c89b99ec1be78b77aa0";
 
 /// One route, a body that it takes, what its caller must hold, and what it then answers.
@@ -48,6 +56,17 @@ const SEE_API: Asks = Asks::Groups(&[ACCOUNT_TOKENS_READ, ACCOUNT_TOKENS_WRITE])
 const CHANGE_API: Asks = Asks::Groups(&[ACCOUNT_TOKENS_WRITE]);
 const SEE_OWN: Asks = Asks::Groups(&[USER_TOKENS_READ, USER_TOKENS_WRITE]);
 const CHANGE_OWN: Asks = Asks::Groups(&[USER_TOKENS_WRITE]);
+const SEE_APPS: Asks = Asks::Groups(&[APPS_READ, APPS_WRITE]);
+const CHANGE_APPS: Asks = Asks::Groups(&[APPS_WRITE]);
+const SEE_ZONE_APPS: Asks = Asks::Groups(&[APPS_READ, APPS_WRITE, ZONE_APPS_READ, ZONE_APPS_WRITE]);
+const CHANGE_ZONE_APPS: Asks = Asks::Groups(&[APPS_WRITE, ZONE_APPS_WRITE]);
+const REVOKE: Asks = Asks::Groups(&[APPS_REVOKE]);
+const SEE_GROUPS: Asks = Asks::Groups(&[ORGANIZATIONS_READ, ORGANIZATIONS_WRITE]);
+const CHANGE_GROUPS: Asks = Asks::Groups(&[ORGANIZATIONS_WRITE]);
+/// A host in the home realm's zone, another one in each request.
+const NEW_APP: &str = r#"{"type":"self_hosted","domain":"made{n}.21212121212121212121212121212121.example"}"#;
+const NEW_POLICY: &str =
+    r#"{"name":"made","decision":"non_identity","include":[{"any_valid_service_token":{}}]}"#;
 const NEW: &str = r#"{"name":"made"}"#;
 /// A token that opens nothing here: anybody can give that away.
 const NEW_API: &str = r#"{"name":"made","policies":[{"effect":"allow","permission_groups":[{"id":"82e64a83756745bbbb1c9c2701bf816b"}],"resources":{"com.cloudflare.edge.r2.bucket.b":"*"}}]}"#;
@@ -71,6 +90,44 @@ pub(crate) const TABLE: &[Row] = &[
     row("DELETE", "/client/v4/zones/{zone_id}/access/service_tokens/{service_token_id}", "", CHANGE, 200),
     row("POST", "/client/v4/zones/{zone_id}/access/service_tokens/{service_token_id}/refresh", "", CHANGE, 200),
     row("POST", "/client/v4/zones/{zone_id}/access/service_tokens/{service_token_id}/rotate", "", CHANGE, 200),
+    row("GET", "/client/v4/accounts/{account_id}/access/apps", "", SEE_APPS, 200),
+    row("POST", "/client/v4/accounts/{account_id}/access/apps", NEW_APP, CHANGE_APPS, 201),
+    row("GET", "/client/v4/accounts/{account_id}/access/apps/{app_id}", "", SEE_APPS, 200),
+    row("PUT", "/client/v4/accounts/{account_id}/access/apps/{app_id}", NEW_APP, CHANGE_APPS, 200),
+    row("DELETE", "/client/v4/accounts/{account_id}/access/apps/{app_id}", "", CHANGE_APPS, 202),
+    row("POST", "/client/v4/accounts/{account_id}/access/apps/{app_id}/revoke_tokens", "", REVOKE, 202),
+    row("GET", "/client/v4/accounts/{account_id}/access/apps/{app_id}/policies", "", SEE_APPS, 200),
+    row("POST", "/client/v4/accounts/{account_id}/access/apps/{app_id}/policies", NEW_POLICY, CHANGE_APPS, 201),
+    row("GET", "/client/v4/accounts/{account_id}/access/apps/{app_id}/policies/{policy_id}", "", SEE_APPS, 200),
+    row("PUT", "/client/v4/accounts/{account_id}/access/apps/{app_id}/policies/{policy_id}", NEW_POLICY, CHANGE_APPS, 200),
+    row("DELETE", "/client/v4/accounts/{account_id}/access/apps/{app_id}/policies/{policy_id}", "", CHANGE_APPS, 202),
+    row("PUT", "/client/v4/accounts/{account_id}/access/apps/{app_id}/policies/{policy_id}/make_reusable", "", CHANGE_APPS, 200),
+    row("GET", "/client/v4/accounts/{account_id}/access/groups", "", SEE_GROUPS, 200),
+    row("POST", "/client/v4/accounts/{account_id}/access/groups", NEW, CHANGE_GROUPS, 201),
+    row("GET", "/client/v4/accounts/{account_id}/access/groups/{group_id}", "", SEE_GROUPS, 200),
+    row("PUT", "/client/v4/accounts/{account_id}/access/groups/{group_id}", NEW, CHANGE_GROUPS, 200),
+    row("DELETE", "/client/v4/accounts/{account_id}/access/groups/{group_id}", "", CHANGE_GROUPS, 202),
+    row("GET", "/client/v4/accounts/{account_id}/access/policies", "", SEE_APPS, 200),
+    row("POST", "/client/v4/accounts/{account_id}/access/policies", NEW_POLICY, CHANGE_APPS, 201),
+    row("GET", "/client/v4/accounts/{account_id}/access/policies/{policy_id}", "", SEE_APPS, 200),
+    row("PUT", "/client/v4/accounts/{account_id}/access/policies/{policy_id}", NEW_POLICY, CHANGE_APPS, 200),
+    row("DELETE", "/client/v4/accounts/{account_id}/access/policies/{policy_id}", "", CHANGE_APPS, 202),
+    row("GET", "/client/v4/zones/{zone_id}/access/apps", "", SEE_ZONE_APPS, 200),
+    row("POST", "/client/v4/zones/{zone_id}/access/apps", NEW_APP, CHANGE_ZONE_APPS, 201),
+    row("GET", "/client/v4/zones/{zone_id}/access/apps/{app_id}", "", SEE_ZONE_APPS, 200),
+    row("PUT", "/client/v4/zones/{zone_id}/access/apps/{app_id}", NEW_APP, CHANGE_ZONE_APPS, 200),
+    row("DELETE", "/client/v4/zones/{zone_id}/access/apps/{app_id}", "", CHANGE_ZONE_APPS, 202),
+    row("POST", "/client/v4/zones/{zone_id}/access/apps/{app_id}/revoke_tokens", "", REVOKE, 202),
+    row("GET", "/client/v4/zones/{zone_id}/access/apps/{app_id}/policies", "", SEE_ZONE_APPS, 200),
+    row("POST", "/client/v4/zones/{zone_id}/access/apps/{app_id}/policies", NEW_POLICY, CHANGE_ZONE_APPS, 201),
+    row("GET", "/client/v4/zones/{zone_id}/access/apps/{app_id}/policies/{policy_id}", "", SEE_ZONE_APPS, 200),
+    row("PUT", "/client/v4/zones/{zone_id}/access/apps/{app_id}/policies/{policy_id}", NEW_POLICY, CHANGE_ZONE_APPS, 200),
+    row("DELETE", "/client/v4/zones/{zone_id}/access/apps/{app_id}/policies/{policy_id}", "", CHANGE_ZONE_APPS, 202),
+    row("GET", "/client/v4/zones/{zone_id}/access/groups", "", SEE_GROUPS, 200),
+    row("POST", "/client/v4/zones/{zone_id}/access/groups", NEW, CHANGE_GROUPS, 201),
+    row("GET", "/client/v4/zones/{zone_id}/access/groups/{group_id}", "", SEE_GROUPS, 200),
+    row("PUT", "/client/v4/zones/{zone_id}/access/groups/{group_id}", NEW, CHANGE_GROUPS, 200),
+    row("DELETE", "/client/v4/zones/{zone_id}/access/groups/{group_id}", "", CHANGE_GROUPS, 202),
     row("GET", "/client/v4/accounts/{account_id}/tokens", "", SEE_API, 200),
     row("POST", "/client/v4/accounts/{account_id}/tokens", NEW_API, CHANGE_API, 200),
     row("GET", "/client/v4/accounts/{account_id}/tokens/verify", "", Asks::Itself, 200),
@@ -102,22 +159,39 @@ impl Row {
         self.path.starts_with("/client/v4/user")
     }
 
-    pub(crate) fn fill(&self, realm: &Realm, service_token: &str, api_token: &str) -> String {
-        // The one route that wants a query.
-        let query =
-            if self.path.ends_with("/logs/audit") { "?since=2026-01-01&before=2027-01-01" } else { "" };
-        format!("{}{query}", self.path)
-            .replace("{account_id}", &realm.account.to_string())
-            .replace("{zone_id}", &realm.zone.to_string())
-            .replace("{service_token_id}", service_token)
-            .replace("{token_id}", api_token)
+    /// The path, with these identifiers; `uuid` is what is not an API token.
+    pub(crate) fn fill(&self, realm: &Realm, uuid: &str, api_token: &str) -> String {
+        fill(self.path, realm, uuid, api_token)
     }
 }
 
-/// Tokens for the routes to find, by their ids.
+fn fill(path: &str, realm: &Realm, uuid: &str, api_token: &str) -> String {
+    // The one route that wants a query.
+    let query = if path.ends_with("/logs/audit") { "?since=2026-01-01&before=2027-01-01" } else { "" };
+    format!("{path}{query}")
+        .replace("{account_id}", &realm.account.to_string())
+        .replace("{zone_id}", &realm.zone.to_string())
+        .replace("{service_token_id}", uuid)
+        .replace("{app_id}", uuid)
+        .replace("{policy_id}", uuid)
+        .replace("{group_id}", uuid)
+        .replace("{token_id}", api_token)
+}
+
+/// The text with a number that no other has in place of `{n}`.
+fn numbered(text: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    text.replace("{n}", &NEXT.fetch_add(1, Ordering::Relaxed).to_string())
+}
+
+/// Objects for the routes to find, by their ids.
 pub(crate) struct Objects {
-    /// Made through the zone, so that both paths show it.
+    /// Made through the zone, so that both paths show it; so are the application, its policy and the group.
     pub(crate) service: String,
+    pub(crate) app: String,
+    pub(crate) policy: String,
+    pub(crate) reusable: String,
+    pub(crate) group: String,
     pub(crate) of_account: String,
     pub(crate) of_user: String,
 }
@@ -128,7 +202,18 @@ impl Objects {
         let path = format!("{}/access/service_tokens", realm.zone_path());
         let body: Value = serde_json::from_str(NEW_API).unwrap();
         let made = async |path: &str, body: Value| key.post(path, body).await.body["result"].clone();
+        let zone = format!("{}/access", realm.zone_path());
+        let app = made(&format!("{zone}/apps"), json!({
+            "type": "self_hosted", "domain": numbered(&format!("there{{n}}.{}.example", realm.user)),
+            "policies": [{"name": "own", "decision": "non_identity", "include": [{"any_valid_service_token": {}}]}],
+        }))
+        .await;
+        let reusable = json!({"name": "reusable", "decision": "deny", "include": [{"everyone": {}}]});
         Self {
+            app: text(&app["id"]),
+            policy: text(&app["policies"][0]["id"]),
+            reusable: text(&made(&format!("{}/access/policies", realm.account_path()), reusable).await["id"]),
+            group: text(&made(&format!("{zone}/groups"), json!({"name": "there"})).await["id"]),
             service: text(&made(&path, json!({"name": "there"})).await["id"]),
             of_account: text(&made(&format!("{}/tokens", realm.account_path()), body.clone()).await["id"]),
             of_user: text(&made("/user/tokens", body).await["id"]),
@@ -137,7 +222,10 @@ impl Objects {
 
     pub(crate) fn path(&self, row: &Row, realm: &Realm) -> String {
         let token = if row.of_user() { &self.of_user } else { &self.of_account };
-        row.fill(realm, &self.service, token)
+        let policy = if row.path.contains("{app_id}") { &self.policy } else { &self.reusable };
+        let path = row.path.replace("{app_id}", &self.app).replace("{policy_id}", policy);
+        let path = path.replace("{group_id}", &self.group);
+        fill(&path, realm, &self.service, token)
     }
 }
 
@@ -148,7 +236,7 @@ pub(crate) fn at_root(server: &TestServer, actor: &Actor) -> Actor {
 }
 
 pub(crate) async fn call(actor: &Actor, row: &Row, path: &str) -> Reply {
-    let body = (!row.body.is_empty()).then(|| row.body.as_bytes().to_vec());
+    let body = (!row.body.is_empty()).then(|| numbered(row.body).into_bytes());
     actor.send(row.method, path, body).await
 }
 

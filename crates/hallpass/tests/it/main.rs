@@ -13,6 +13,7 @@
 mod access_log;
 mod accounts;
 mod api_tokens;
+mod apps;
 mod audit;
 mod canary;
 mod client;

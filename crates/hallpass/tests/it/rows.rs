@@ -7,7 +7,7 @@ use crate::harness::{Place, TestServer};
 use crate::inspect::Database;
 
 /// Every table but `activity`, which is written in the background, with its columns.
-const TABLES: [(&str, &[&str]); 10] = [
+const TABLES: [(&str, &[&str]); 19] = [
     ("meta", &["key", "value"]),
     ("revision", &["n"]),
     ("changes", &["revision", "kind", "object_id"]),
@@ -66,6 +66,18 @@ const TABLES: [(&str, &[&str]); 10] = [
             "modified_on",
         ],
     ),
+    (
+        "apps",
+        &["id", "account_id", "zone_id", "name", "aud", "body", "revoked_before", "created_at", "updated_at"],
+    ),
+    ("app_patterns", &["pattern", "app_id"]),
+    ("policies", &["id", "account_id", "zone_id", "app_id", "name", "body", "created_at", "updated_at"]),
+    ("app_policies", &["app_id", "policy_id", "precedence"]),
+    ("rule_groups", &["id", "account_id", "zone_id", "name", "body", "created_at", "updated_at"]),
+    ("policy_service_tokens", &["policy_id", "service_token_id"]),
+    ("policy_groups", &["policy_id", "group_id"]),
+    ("group_service_tokens", &["owner_id", "service_token_id"]),
+    ("group_groups", &["owner_id", "group_id"]),
 ];
 
 /// The digests of one owner, in hex.

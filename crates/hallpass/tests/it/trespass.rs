@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use crate::endpoints::{APPS_READ, ORGANIZATIONS_READ, ZONE_APPS_READ, ZONE_APPS_WRITE};
 use crate::endpoints::{Asks, Objects, TABLE, at_root, call, holder, other_groups, refused, state};
 use crate::harness::{
     ACCOUNT_TOKENS_READ, AUDIT_LOGS_READ, DNS_READ, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer,
@@ -33,6 +34,11 @@ both_engines!(
                 ("the zones of the account", nested),
                 ("foreign things", json!({FOREIGN: "*"})),
             ] {
+                // Where the zone's permission is enough, it is enough on the zone.
+                let of_zone = [ZONE_APPS_READ, ZONE_APPS_WRITE].iter().any(|group| groups.contains(group));
+                if of_zone && what != "foreign things" {
+                    continue;
+                }
                 let body = json!({"name": "t", "policies": [allow(groups, resources)]});
                 let made = server.key(&home).post("/user/tokens", body).await.result(200);
                 callers.push((what, at_root(&server, &server.bearer(&text(&made["value"])))));
@@ -149,6 +155,12 @@ both_engines!(
         let (ours, theirs) = (Objects::of(&server, &home).await, Objects::of(&server, &abroad).await);
         // Of our account, but not made through the zone.
         let of_account = text(&server.make_service_token(&home, json!({"name": "n"})).await["id"]);
+        let access = format!("{}/access", home.account_path());
+        let body = json!({"type": "self_hosted", "domain": "of-account.example"});
+        let app = server.key(&home).post(&format!("{access}/apps"), body).await.result(201);
+        let group =
+            server.key(&home).post(&format!("{access}/groups"), json!({"name": "n"})).await.result(201);
+        let (app, group) = (text(&app["id"]), text(&group["id"]));
         let key = at_root(&server, &server.key(&home));
         let never = ("f174e90a-fafe-4643-bbbc-4a0ed4fc8415", "ed17574386854bf78a67040be0a770b0");
         let before = state(&server).await;
@@ -166,6 +178,22 @@ both_engines!(
                 // What belongs to the user is not the account's, and the other way about.
                 ids.push(if row.of_user() { &ours.of_account } else { &ours.of_user });
                 (1003, never.1)
+            } else if row.path.contains("{app_id}") {
+                ids.push(theirs.app.as_str());
+                if row.path.contains("/zones/") {
+                    ids.push(&app);
+                }
+                (11021, never.0)
+            } else if row.path.contains("{group_id}") {
+                ids.push(theirs.group.as_str());
+                if row.path.contains("/zones/") {
+                    ids.push(&group);
+                }
+                (12135, never.0)
+            } else if row.path.contains("{policy_id}") {
+                // An application's own policy is not among the reusable ones.
+                ids.extend([theirs.reusable.as_str(), &ours.policy]);
+                (12135, never.0)
             } else {
                 continue;
             };
@@ -177,7 +205,7 @@ both_engines!(
                 assert_eq!((reply.status, reply.text), (404, unknown.text.clone()));
             }
         }
-        assert_eq!(verbs, 18);
+        assert_eq!(verbs, 46);
         assert_eq!(state(&server).await, before);
     }
 );
@@ -185,7 +213,7 @@ both_engines!(
 both_engines!(whoever_may_only_read_cannot_write, |server: TestServer| async move {
     let home = server.home.clone();
     let objects = Objects::of(&server, &home).await;
-    let groups = [SERVICE_TOKENS_READ, ACCOUNT_TOKENS_READ, AUDIT_LOGS_READ];
+    let groups = [SERVICE_TOKENS_READ, ACCOUNT_TOKENS_READ, AUDIT_LOGS_READ, APPS_READ, ORGANIZATIONS_READ];
     let reader = at_root(&server, &server.account_token(&home, &groups).await);
     let before = state(&server).await;
     for row in TABLE.iter().filter(|row| !row.of_user()) {
