@@ -119,7 +119,7 @@ impl Slot {
 pub(super) struct Batch {
     slots: HashMap<ServiceTokenId, Slot>,
     pub(super) digests: Vec<DigestWork>,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     concerns_callers: bool,
 }
 

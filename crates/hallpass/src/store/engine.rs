@@ -155,7 +155,21 @@ impl Pool {
         }
     }
 
-    /// The same, for the event loop that calls: sockets belong to the one that opened them. SQLite has none, but threads.
+    /// One connection more, to the same place and apart from these.
+    pub(super) fn alone(&self) -> Self {
+        match self {
+            Self::Sqlite(pool) => {
+                let options = pool.options().clone().max_connections(1);
+                Self::Sqlite(options.connect_lazy_with((*pool.connect_options()).clone()))
+            }
+            Self::Postgres(pool) => {
+                let options = pool.options().clone().max_connections(1);
+                Self::Postgres(options.connect_lazy_with((*pool.connect_options()).clone()))
+            }
+        }
+    }
+
+    /// The same as [`reopened`](Self::reopened), for the event loop that calls: sockets belong to the one that opened them. SQLite has none, but threads.
     pub(super) async fn moved_here(self) -> Self {
         let moved = self.reopened();
         self.moved_away().await;

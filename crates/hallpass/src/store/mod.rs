@@ -1,7 +1,7 @@
 //! The store: what is kept, on SQLite or PostgreSQL, and the only way to change it.
 //!
 //! Transactions never leave this folder. A call that changes something takes a [`Grant`] and returns when the change is durable,
-//! audited, and known to this node's directory of callers.
+//! audited, and known to this node's directory of callers and to its gate.
 
 pub mod access_log;
 pub mod accounts;
@@ -16,8 +16,10 @@ pub mod diagnosis;
 mod digests;
 mod engine;
 pub mod error;
+mod followers;
 mod founding;
 pub mod groups;
+pub mod gate_feed;
 pub mod guarded;
 mod import;
 pub mod policies;
@@ -47,6 +49,7 @@ use batch::{Outcome, Work};
 use callers::Callers;
 use engine::{PATIENCE, Pool, on_engine, reading};
 use error::{OpenError, StoreError, WriteError};
+use followers::Followers;
 pub use founding::{FirstToken, Founding};
 pub use import::Holder;
 use service_tokens::ServiceTokens;
@@ -100,6 +103,7 @@ struct Inner {
     readers: RwLock<Pool>,
     writer: mpsc::Sender<Message>,
     callers: Arc<Callers>,
+    followers: Followers,
     activity: Activity,
     statistics: Statistics,
     digest_key: DigestKey,
@@ -193,10 +197,12 @@ impl Store {
         let (sender, queue) = mpsc::channel(writer::QUEUE);
         let engine = pools.writer.engine();
         let statistics = Statistics::default();
+        let followers = Followers::default();
         let writer = Writer {
             statistics: statistics.clone(),
             pool: pools.writer.clone(),
             callers: Arc::clone(&callers),
+            followers: followers.clone(),
             tokens: service_tokens::Statements::new(engine),
             digests: digests::Statements::new(engine),
             audit: audit::Statements::new(engine),
@@ -207,6 +213,7 @@ impl Store {
             readers: RwLock::new(pools.readers),
             writer: sender,
             callers,
+            followers,
             activity: Activity::default(),
             statistics,
             digest_key: key.digest_key(),

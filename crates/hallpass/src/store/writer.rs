@@ -18,6 +18,7 @@ use super::batch::{Batch, Outcome, Work};
 use super::callers::Callers;
 use super::engine::{CAP, Pool, on_engine};
 use super::error::{Refusal, StoreError, WriteError};
+use super::followers::{self, Followers};
 use super::statistics::Statistics;
 use super::{access_log, activity, audit, digests, service_tokens};
 
@@ -53,6 +54,7 @@ pub(super) struct Writer {
     pub(super) statistics: Statistics,
     pub(super) pool: Pool,
     pub(super) callers: Arc<Callers>,
+    pub(super) followers: Followers,
     pub(super) tokens: service_tokens::Statements,
     pub(super) digests: digests::Statements,
     pub(super) audit: audit::Statements,
@@ -178,8 +180,12 @@ impl Writer {
         let mut tx = self.pool.begin().await?;
         let mut batch = Batch::default();
         let ids = service_tokens::sorted(jobs.iter().filter_map(|job| job.work.service_token()));
+        let mut concerns_gate = false;
         if !ids.is_empty() {
-            batch.hold(self.tokens.read(&mut tx, &ids).await?);
+            let held = self.tokens.read(&mut tx, &ids).await?;
+            let now = jobs.iter().map(|job| job.now).max().unwrap_or(Timestamp::FOREVER);
+            concerns_gate = held.iter().any(|stored| followers::is_ending(&stored.token, now));
+            batch.hold(held);
         }
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -202,6 +208,10 @@ impl Writer {
         if batch.concerns_callers() {
             // Whoever was told that an API token is gone must be able to rely on it.
             self.callers.catch_up().await;
+        }
+        if concerns_gate || batch.entries.iter().any(followers::concerns) {
+            // The same for whoever was told that a service token is.
+            self.followers.catch_up().await;
         }
         Ok(outcomes)
     }
