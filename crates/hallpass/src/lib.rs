@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod emulator;
+pub mod gate;
 pub mod live;
 pub mod operator;
 pub mod seed;

@@ -1,6 +1,7 @@
 //! Listening: accept connections, over TLS or not, hand requests to the router, and drain on shutdown, so that no reply to a write is
 //! lost.
 
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,13 +49,36 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     serve_over(Transport::Plain, listener, router, stop).await;
 }
 
-/// Serves until `stop` is done, then lets running requests finish.
+/// Serves a router until `stop` is done, then lets running requests finish.
 pub async fn serve_over(
     transport: Transport,
     listener: TcpListener,
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
+    let service = move |peer: SocketAddr| {
+        let router = router.clone();
+        service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request)
+        })
+    };
+    serve_with(transport, listener, service, stop).await;
+}
+
+/// Serves until `stop` is done, then lets running requests finish. `service` makes what answers the requests of a connection, from
+/// its peer's address.
+pub(crate) async fn serve_with<S, B>(
+    transport: Transport,
+    listener: TcpListener,
+    service: impl Fn(SocketAddr) -> S,
+    stop: impl Future<Output = ()>,
+) where
+    S: HttpService<Incoming, ResBody = B, Future: Send> + Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: hyper::body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MOST_HEAD_BYTES);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
@@ -78,7 +103,7 @@ pub async fn serve_over(
             continue;
         };
         let connection =
-            Connection { http: http.clone(), router: router.clone(), watcher: graceful.watcher(), peer };
+            Connection { http: http.clone(), service: service(peer), watcher: graceful.watcher(), peer };
         let transport = transport.clone();
         let mut stopped = stopped.clone();
         tokio::spawn(async move {
@@ -109,21 +134,21 @@ pub async fn serve_over(
 }
 
 /// An accepted connection.
-struct Connection {
+struct Connection<S> {
     http: http1::Builder,
-    router: Router,
+    service: S,
     watcher: Watcher,
     peer: SocketAddr,
 }
 
-impl Connection {
+impl<S, B> Connection<S>
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: hyper::body::Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
-        let Self { http, router, watcher, peer } = self;
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer));
-            router.clone().oneshot(request)
-        });
+        let Self { http, service, watcher, peer } = self;
         // A client that hangs up, or speaks no HTTP, is nothing to report.
         if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
             tracing::debug!(%error, %peer, "connection ended");

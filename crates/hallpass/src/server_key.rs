@@ -83,6 +83,11 @@ impl ServerKey {
         DigestKey::new(&self.derive(b"hallpass digest 1"))
     }
 
+    /// The key under which references of refusals are sealed.
+    pub fn reference_key(&self) -> [u8; 32] {
+        self.derive(b"hallpass reference 1")
+    }
+
     /// A value that is stored with the data, so that a key which does not fit is noticed at start. It says nothing of the key.
     pub fn fingerprint(&self) -> String {
         hex(&self.derive(b"hallpass fingerprint 1"))

@@ -1,0 +1,169 @@
+//! The check: from a request at the gate to a verdict, without waiting for anything.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hallpass_core::app::App;
+use hallpass_core::client_id::ClientId;
+use hallpass_core::credential::Presented;
+use hallpass_core::decision::{Decision, Denied, Facts, KnownServiceToken, Permit, Reason, decide};
+use hallpass_core::id::GroupId;
+use hallpass_core::request::CanonicalRequest;
+use hallpass_core::rule::Rules;
+use hallpass_core::time::Timestamp;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+
+use super::directory::Directory;
+use super::forward_auth::Dialect;
+use super::refusal::Refusal;
+use super::snapshot::Snapshot;
+use super::{Gate, Inner, Trust};
+
+/// How far the clock may be behind the newest time in the store, in microseconds: 5 seconds.
+const MOST_BACK: i64 = 5_000_000;
+/// How often untrusted peers are logged.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It passes.
+    Allowed(Box<Allowed>),
+    /// It passes whatever it presents.
+    Bypassed,
+    /// It does not pass; the status is the one without regard to the dialect.
+    Refused(u16, Refusal),
+}
+
+/// Who passes.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    pub(super) permit: Permit,
+    pub(super) assertion: HeaderValue,
+}
+
+/// What a verdict is found from.
+struct View<'a> {
+    directory: &'a Directory,
+    snapshot: &'a Snapshot,
+}
+
+impl Facts for View<'_> {
+    fn service_token(&self, client_id: &ClientId) -> Option<KnownServiceToken> {
+        self.directory.find(client_id)
+    }
+
+    fn group(&self, id: GroupId) -> Option<&Rules> {
+        self.snapshot.groups.get(&id)
+    }
+}
+
+impl Gate {
+    /// Checks a request that a peer asks about in a proxy's dialect.
+    pub(super) fn check(&self, dialect: Dialect, peer: IpAddr, request: &Parts) -> Verdict {
+        let inner = &*self.inner;
+        let (began, now) = (inner.world.monotonic(), inner.world.now());
+        let mut app = None;
+        let verdict = match inner.judge(dialect, peer, request, now, &mut app) {
+            Ok(Some(allowed)) => {
+                inner.measures.count_allowed();
+                Verdict::Allowed(Box::new(allowed))
+            }
+            Ok(None) => {
+                inner.measures.count_bypassed();
+                Verdict::Bypassed
+            }
+            Err(Denied { reason, token }) => {
+                inner.measures.count_refused(reason);
+                let status = reason.status(app.as_deref());
+                Verdict::Refused(status, Refusal { reason, token, app: app.map(|app| app.id), at: now })
+            }
+        };
+        inner.measures.observe(inner.world.monotonic().saturating_sub(began));
+        verdict
+    }
+
+    /// The header of a refusal that says, to whoever may open it, why.
+    pub(super) fn reference(&self, refusal: &Refusal) -> String {
+        self.inner.references.seal(refusal, &self.inner.world)
+    }
+
+    /// The key set for whoever checks assertions at this host.
+    pub(super) fn published(&self, host: &[u8], peer: IpAddr) -> Option<String> {
+        let host = CanonicalRequest::new(host, b"/", peer).ok()?;
+        self.inner.snapshot.load().published(host.host()).map(str::to_owned)
+    }
+}
+
+impl Inner {
+    /// `None` is a bypass. The application, as soon as it is known, is left behind for a refusal.
+    fn judge(
+        &self,
+        dialect: Dialect,
+        peer: IpAddr,
+        request: &Parts,
+        now: Timestamp,
+        app: &mut Option<Arc<App>>,
+    ) -> Result<Option<Allowed>, Denied> {
+        let refused = |reason| Denied { reason, token: None };
+        let settings = self.settings.load();
+        if !settings.trust.speaks(peer) {
+            self.warn_of(peer);
+            return Err(refused(Reason::Untrusted));
+        }
+        let asked = dialect.read(request, peer, trusted_hops(&settings.trust));
+        let asked = asked.map_err(|unclear| {
+            tracing::debug!(%unclear, ?dialect, "an ambiguous request is refused");
+            refused(Reason::Ambiguous)
+        })?;
+        if !self.is_fresh(&settings) {
+            return Err(refused(Reason::Stale));
+        }
+        if now.as_micros().saturating_add(MOST_BACK) < self.newest.load(Ordering::Acquire) {
+            return Err(refused(Reason::Clock));
+        }
+        let (directory, snapshot) = (self.directory.load(), self.snapshot.load());
+        let found = snapshot.apps.find(&asked).cloned().ok_or_else(|| refused(Reason::NoApp))?;
+        let found = &*app.insert(found);
+        let presented = Presented::read(named(&request.headers), found.credential_header.as_deref());
+        let view = View { directory: &directory, snapshot: &snapshot };
+        let permit = match decide(found, &presented, &asked, &view, &self.digest_key, now) {
+            Decision::Allow(permit) => permit,
+            Decision::Bypass => return Ok(None),
+            Decision::Deny(denied) => return Err(denied),
+        };
+        let no_key = || Denied { reason: Reason::NoKey, token: Some(permit.token_id()) };
+        let organization = snapshot.organizations.get(&found.account_id).ok_or_else(no_key)?;
+        let keys = snapshot.keys.get(&found.account_id).ok_or_else(no_key)?;
+        let assertion = self.assertions.of(&permit, found, organization, keys, now).map_err(|error| {
+            tracing::error!(%error, "an assertion cannot be signed");
+            no_key()
+        })?;
+        Ok(Some(Allowed { permit, assertion }))
+    }
+
+    /// Says which setting would let a peer speak, from time to time.
+    fn warn_of(&self, peer: IpAddr) {
+        let now = u64::try_from(self.world.monotonic().as_micros()).unwrap_or(u64::MAX);
+        let last = self.warned.load(Ordering::Relaxed);
+        let due = last == 0
+            || now.saturating_sub(last) >= u64::try_from(WARN_EVERY.as_micros()).unwrap_or(u64::MAX);
+        let first = self.warned.compare_exchange(last, now.max(1), Ordering::Relaxed, Ordering::Relaxed);
+        if due && first.is_ok() {
+            tracing::warn!(%peer, "a peer that is not trusted asked the gate and was refused; if it is your proxy, add it to gate.trusted_peers");
+        }
+    }
+}
+
+/// The proxies that a client's address is never taken from.
+fn trusted_hops(trust: &Trust) -> &[ipnet::IpNet] {
+    trust.networks()
+}
+
+/// The headers by their names, in lower case.
+fn named(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}

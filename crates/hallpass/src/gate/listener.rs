@@ -1,0 +1,139 @@
+//! The gate's listener: HTTP/1 on bare hyper, one answer for each request, bodies unread.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::service::service_fn;
+use hyper::{Method, Response, StatusCode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use tokio::net::TcpListener;
+
+use super::Gate;
+use super::check::Verdict;
+use super::forward_auth::Dialect;
+use super::refusal;
+use crate::serve::{self, Transport};
+
+const ASSERTION: HeaderName = HeaderName::from_static("cf-access-jwt-assertion");
+const EMAIL: HeaderName = HeaderName::from_static("cf-access-authenticated-user-email");
+const CLIENT_ID: HeaderName = HeaderName::from_static("hallpass-client-id");
+const TOKEN_NAME: HeaderName = HeaderName::from_static("hallpass-token-name");
+const REFERENCE: HeaderName = HeaderName::from_static("hallpass-ref");
+/// Where assertions' keys are published.
+const CERTS: &str = "/cdn-cgi/access/certs";
+/// What of a token's name is not sent as it is: all but visible ASCII, and the sign by which the rest is recognized.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers until `stop` is done, then lets running requests finish. `gate` is the gate of the moment.
+pub async fn serve(
+    listener: TcpListener,
+    gate: impl Fn() -> Gate + Send + Sync + 'static,
+    stop: impl Future<Output = ()>,
+) {
+    let gate = Arc::new(gate);
+    let service = move |peer: SocketAddr| {
+        let gate = Arc::clone(&gate);
+        service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let (parts, _) = request.into_parts();
+            std::future::ready(Ok::<_, Infallible>(answer_safely(&gate(), peer.ip(), &parts)))
+        })
+    };
+    serve::serve_with(Transport::Plain, listener, service, stop).await;
+}
+
+/// A panic is no answer, and certainly no permission.
+fn answer_safely(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
+    let answered = std::panic::catch_unwind(AssertUnwindSafe(|| answer(gate, peer, request)));
+    answered.unwrap_or_else(|_| {
+        tracing::error!("a check panicked; the request is refused");
+        plain(StatusCode::INTERNAL_SERVER_ERROR, refusal::body(500))
+    })
+}
+
+fn answer(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
+    let path = request.uri.path();
+    if let Some(dialect) = Dialect::of(path) {
+        return match gate.check(dialect, peer, request) {
+            Verdict::Allowed(allowed) => {
+                let name = utf8_percent_encode(allowed.permit.token_name(), ESCAPED).to_string();
+                let id = allowed.permit.client_id().as_str();
+                pass([
+                    Some(allowed.assertion),
+                    HeaderValue::from_str(id).ok(),
+                    HeaderValue::try_from(name).ok(),
+                ])
+            }
+            Verdict::Bypassed => pass([const { Some(HeaderValue::from_static("")) }, None, None]),
+            Verdict::Refused(status, refusal) => refuse(gate, dialect.status(status), &refusal),
+        };
+    }
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return nothing_here();
+    }
+    match path {
+        CERTS => certs(gate, peer, request).unwrap_or_else(nothing_here),
+        "/healthz" => plain(StatusCode::OK, "ok\n"),
+        "/readyz" if gate.is_fresh() => plain(StatusCode::OK, "ok\n"),
+        "/readyz" => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "the gate has not heard from the store for too long\n")
+        }
+        _ => nothing_here(),
+    }
+}
+
+/// Sets every identity header, whether or not there is an identity: a proxy then overwrites whatever a client has sent.
+fn pass([assertion, client_id, token_name]: [Option<HeaderValue>; 3]) -> Answer {
+    let mut answer = plain(StatusCode::OK, "");
+    let empty = HeaderValue::from_static("");
+    let headers = answer.headers_mut();
+    headers.insert(EMAIL, empty.clone());
+    for (name, value) in [(ASSERTION, assertion), (CLIENT_ID, client_id), (TOKEN_NAME, token_name)] {
+        headers.insert(name, value.unwrap_or_else(|| empty.clone()));
+    }
+    answer
+}
+
+fn refuse(gate: &Gate, status: u16, refusal: &refusal::Refusal) -> Answer {
+    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut answer = plain(code, refusal::body(status));
+    // Base64 is always a header's value.
+    if let Ok(reference) = HeaderValue::try_from(gate.reference(refusal)) {
+        answer.headers_mut().insert(REFERENCE, reference);
+    }
+    answer
+}
+
+fn certs(gate: &Gate, peer: IpAddr, request: &Parts) -> Option<Answer> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let host = hosts.next().filter(|_| hosts.next().is_none())?;
+    let mut answer = Response::new(Full::from(gate.published(host.as_bytes(), peer)?));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    Some(answer)
+}
+
+fn nothing_here() -> Answer {
+    plain(
+        StatusCode::NOT_FOUND,
+        "There is nothing here. Proxies ask at /auth/nginx, /auth/caddy, /auth/traefik or /auth/envoy.\n",
+    )
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Answer {
+    let mut answer = Response::new(Full::from(text));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, TEXT);
+    answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    answer
+}

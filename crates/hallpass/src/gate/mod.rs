@@ -1,0 +1,200 @@
+//! The gate: decides, from memory, whether the machine at a service's door may pass.
+//!
+//! It reads the store through a feed and is never called by the API: changes reach it as data. What it has not heard of for too long
+//! it does not believe, and refuses. Between the tokens and the applications of one change that touches both, a request may see one
+//! of them a few microseconds earlier than the other.
+
+mod assertion;
+mod check;
+mod directory;
+mod follow;
+mod forward_auth;
+pub mod listener;
+mod measures;
+pub mod refusal;
+mod snapshot;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hallpass_core::secret::DigestKey;
+use ipnet::IpNet;
+use tokio::task::AbortHandle;
+
+use crate::server_key::ServerKey;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::gate_feed::GateFeed;
+use crate::world::World;
+use assertion::Assertions;
+use directory::Directory;
+use measures::Measures;
+use refusal::References;
+use snapshot::Snapshot;
+
+/// Stands for *not heard, or not to be believed*.
+const UNHEARD: u64 = u64::MAX;
+
+/// The gate. Cheap to clone; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    inner: Arc<Inner>,
+}
+
+/// What can be changed while it runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For how long it may be believed without having heard from the store.
+    pub max_staleness: Duration,
+    /// Who may speak for clients; nobody else is answered.
+    pub trust: Trust,
+}
+
+/// Who may speak for clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// These networks.
+    Peers(Vec<IpNet>),
+    /// Whoever reaches the gate. The networks are those of proxies in front of proxies, which no client address is taken from.
+    Everyone(Vec<IpNet>),
+}
+
+#[derive(Debug)]
+struct Inner {
+    world: World,
+    settings: ArcSwap<Settings>,
+    digest_key: DigestKey,
+    references: References,
+    directory: ArcSwap<Directory>,
+    snapshot: ArcSwap<Snapshot>,
+    assertions: Assertions,
+    measures: Measures,
+    /// The newest change that was followed.
+    revision: AtomicI64,
+    /// When the store was last heard, in microseconds of monotonic time.
+    heard: AtomicU64,
+    /// The newest time that anybody wrote into the store, in microseconds.
+    newest: AtomicI64,
+    /// When an untrusted peer was last logged, in microseconds of monotonic time.
+    warned: AtomicU64,
+    feed: Arc<GateFeed>,
+    following: std::sync::OnceLock<AbortHandle>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_staleness: Duration::from_mins(1), trust: Trust::loopback() }
+    }
+}
+
+impl Trust {
+    /// This machine alone.
+    pub fn loopback() -> Self {
+        let four = IpNet::from(IpAddr::from([127, 0, 0, 1]));
+        let six = IpNet::from(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]));
+        let four = IpNet::new(four.addr(), 8).map_or(four, |network| network.trunc());
+        Self::Peers(vec![four, six])
+    }
+
+    fn speaks(&self, peer: IpAddr) -> bool {
+        match self {
+            Self::Peers(networks) => networks.iter().any(|network| network.contains(&peer.to_canonical())),
+            Self::Everyone(_) => true,
+        }
+    }
+
+    fn networks(&self) -> &[IpNet] {
+        match self {
+            Self::Peers(networks) | Self::Everyone(networks) => networks,
+        }
+    }
+}
+
+impl Gate {
+    /// Reads the store once, and follows it from then on. Changes made on this node are answered only when the gate knows of them.
+    pub async fn start(
+        store: &Store,
+        key: &ServerKey,
+        world: &World,
+        settings: Settings,
+    ) -> Result<Self, StoreError> {
+        let gate = Self { inner: Arc::new(Inner::new(store.gate_feed(key), key, world, settings)) };
+        gate.inner.follow().await?;
+        let task = tokio::spawn(follow::run(Arc::downgrade(&gate.inner), Arc::clone(&gate.inner.feed)));
+        // Nobody else has the gate yet.
+        let _ = gate.inner.following.set(task.abort_handle());
+        Ok(gate)
+    }
+
+    /// Ends the following. Requests that are still checked are refused.
+    pub async fn stop(&self) {
+        if let Some(following) = self.inner.following.get() {
+            following.abort();
+        }
+        self.inner.forget();
+        self.inner.feed.close().await;
+    }
+
+    /// Exchanges the settings.
+    pub fn set(&self, settings: Settings) {
+        self.inner.settings.store(Arc::new(settings));
+    }
+
+    /// Opens a reference that a refusal carried.
+    pub fn open(&self, reference: &str) -> Option<refusal::Refusal> {
+        self.inner.references.open(reference)
+    }
+
+    /// The newest change of the store that was followed.
+    pub fn revision(&self) -> i64 {
+        self.inner.revision.load(Ordering::Acquire)
+    }
+
+    /// How long ago the store was last heard; `None` where the gate must not be believed whatever its age.
+    pub fn age(&self) -> Option<Duration> {
+        self.inner.age()
+    }
+
+    /// Whether the gate may be believed.
+    pub fn is_fresh(&self) -> bool {
+        self.inner.is_fresh(&self.inner.settings.load())
+    }
+}
+
+impl Inner {
+    fn new(feed: GateFeed, key: &ServerKey, world: &World, settings: Settings) -> Self {
+        Self {
+            world: world.clone(),
+            settings: ArcSwap::from_pointee(settings),
+            digest_key: key.digest_key(),
+            references: References::new(key),
+            directory: ArcSwap::default(),
+            snapshot: ArcSwap::default(),
+            assertions: Assertions::default(),
+            measures: Measures::default(),
+            revision: AtomicI64::new(-1),
+            heard: AtomicU64::new(UNHEARD),
+            newest: AtomicI64::new(0),
+            warned: AtomicU64::new(0),
+            feed: Arc::new(feed),
+            following: std::sync::OnceLock::new(),
+        }
+    }
+
+    fn age(&self) -> Option<Duration> {
+        let heard = Some(self.heard.load(Ordering::Acquire)).filter(|heard| *heard != UNHEARD)?;
+        Some(self.world.monotonic().saturating_sub(Duration::from_micros(heard)))
+    }
+
+    fn is_fresh(&self, settings: &Settings) -> bool {
+        self.age().is_some_and(|age| age <= settings.max_staleness)
+    }
+
+    /// From now on nothing is believed, until the store was heard again.
+    fn forget(&self) {
+        self.heard.store(UNHEARD, Ordering::Release);
+    }
+}

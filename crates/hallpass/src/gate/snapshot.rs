@@ -1,0 +1,63 @@
+//! What the gate judges by beside tokens: applications, groups, organizations and keys. It is exchanged whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hallpass_core::app::AppIndex;
+use hallpass_core::id::{AccountId, GroupId};
+use hallpass_core::organization::Organization;
+use hallpass_core::rule::Rules;
+
+use crate::signing_keys::KeySet;
+use crate::store::gate_feed::Guards;
+
+/// One state of it.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) apps: AppIndex,
+    pub(super) groups: HashMap<GroupId, Rules>,
+    pub(super) organizations: HashMap<AccountId, Organization>,
+    pub(super) keys: HashMap<AccountId, KeySet>,
+}
+
+impl From<Guards> for Snapshot {
+    fn from(guards: Guards) -> Self {
+        let Guards { apps, groups, organizations, keys } = guards;
+        Self {
+            apps: AppIndex::new(apps.into_iter().map(Arc::new)),
+            groups: groups.into_iter().map(|group| (group.id, group.rules)).collect(),
+            organizations: organizations.into_iter().map(|one| (one.account_id, one)).collect(),
+            keys,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The key set for whoever checks assertions at this host: an auth domain, or the host of an application. Where there is but one
+    /// organization, every host is its host (compatibility, D28).
+    pub(super) fn published(&self, host: &str) -> Option<&str> {
+        let named = self.organizations.values().find(|one| one.auth_domain.eq_ignore_ascii_case(host));
+        let account = match named {
+            Some(organization) => Some(organization.account_id),
+            None => self.app_at(host).or_else(|| self.only_organization()),
+        };
+        self.keys.get(&account?).map(KeySet::published)
+    }
+
+    fn app_at(&self, host: &str) -> Option<AccountId> {
+        let covers = |pattern: &str| match pattern.split_once('*') {
+            Some((before, after)) => {
+                let middle = host.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                middle.is_some_and(|middle| !middle.is_empty() && !middle.contains('.'))
+            }
+            None => pattern == host,
+        };
+        let app = self.apps.apps().find(|app| app.patterns.iter().any(|pattern| covers(pattern.host())));
+        app.map(|app| app.account_id)
+    }
+
+    fn only_organization(&self) -> Option<AccountId> {
+        let mut all = self.organizations.keys();
+        all.next().copied().filter(|_| all.next().is_none())
+    }
+}
