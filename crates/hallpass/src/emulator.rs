@@ -25,9 +25,11 @@ use tower::ServiceExt as _;
 use crate::api::extract::Unread;
 use crate::api::rate_limit::RateLimits;
 use crate::api::{self, Api, ApiError, BASE, Outermost, Requests};
+use crate::gate::{self, Gate};
+use crate::operator::Watched;
 use crate::seed::{Seed, SeedError};
 use crate::server_key::ServerKey;
-use crate::store::error::OpenError;
+use crate::store::error::{OpenError, StoreError};
 use crate::store::{Durability, Location, Purpose, Store};
 use crate::world::World;
 
@@ -61,6 +63,7 @@ pub enum Reach {
 #[derive(Debug)]
 struct Current {
     api: Api,
+    gate: Gate,
     router: Router,
     directory: tempfile::TempDir,
 }
@@ -84,6 +87,9 @@ pub enum EmulatorError {
     /// The seed cannot be planted.
     #[error("the seed cannot be stored: {0}")]
     Seed(#[from] SeedError),
+    /// The gate cannot read what was stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Emulator {
@@ -126,6 +132,17 @@ impl Emulator {
         self.inner.current.read().unwrap_or_else(PoisonError::into_inner).api.clone()
     }
 
+    /// The gate of the moment. It has the same clock, but how old its knowledge is, it measures by the machine's.
+    pub fn gate(&self) -> Gate {
+        self.inner.current.read().unwrap_or_else(PoisonError::into_inner).gate.clone()
+    }
+
+    /// What the operator is shown of the moment.
+    pub fn watched(&self) -> Watched {
+        let current = self.inner.current.read().unwrap_or_else(PoisonError::into_inner);
+        Watched { api: current.api.clone(), gate: Some(current.gate.clone()) }
+    }
+
     /// Ends it, and removes what it stored.
     pub async fn stop(self) {
         if let Some(inner) = Arc::into_inner(self.inner) {
@@ -145,8 +162,10 @@ impl Emulator {
 
 impl Current {
     async fn end(self) {
-        let Self { api, router, directory } = self;
+        let Self { api, gate, router, directory } = self;
         drop(router);
+        gate.stop().await;
+        drop(gate);
         api.store.close().await;
         if let Err(error) = directory.close() {
             tracing::warn!(%error, "could not remove the emulator's directory");
@@ -165,6 +184,7 @@ async fn begin(
     let key = ServerKey::random(world);
     let store = Store::open(&location, &key, Purpose::Emulator, Durability::Full, world).await?;
     seed.plant(&store, world).await?;
+    let gate = Gate::start(&store, &key, world, gate::Settings::default()).await?;
     let api = Api {
         store,
         world: world.clone(),
@@ -174,7 +194,7 @@ async fn begin(
         trusted_peers: Arc::clone(trusted_peers).into(),
         requests: Requests::default(),
     };
-    Ok(Current { router: api::router(api.clone()), api, directory })
+    Ok(Current { router: api::router(api.clone()), api, gate, directory })
 }
 
 async fn read_clock(State(emulator): State<Emulator>) -> Response {

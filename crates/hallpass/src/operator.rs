@@ -17,16 +17,26 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::Mutex;
 
 use crate::api::{self, Api};
+use crate::gate::Gate;
 use crate::store::statistics::Census;
 
 /// How long a count of the tokens is good for: it reads the whole table.
 const CENSUS_AGE: Duration = Duration::from_secs(10);
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What the routes need: the API of the moment, which the emulator exchanges on a reset.
+/// What is shown.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The API.
+    pub api: Api,
+    /// The gate, where this process has one.
+    pub gate: Option<Gate>,
+}
+
+/// What the routes need: API and gate of the moment, which the emulator exchanges on a reset.
 #[derive(Clone)]
 struct Operator {
-    api: Arc<dyn Fn() -> Api + Send + Sync>,
+    watched: Arc<dyn Fn() -> Watched + Send + Sync>,
     counted: Arc<Mutex<Option<Counted>>>,
 }
 
@@ -43,25 +53,30 @@ struct Status {
 }
 
 /// `/metrics`, `/healthz` and `/readyz`.
-pub fn router(api: impl Fn() -> Api + Send + Sync + 'static) -> Router {
-    let operator = Operator { api: Arc::new(api), counted: Arc::default() };
+pub fn router(watched: impl Fn() -> Watched + Send + Sync + 'static) -> Router {
+    let operator = Operator { watched: Arc::new(watched), counted: Arc::default() };
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(api::health::healthz))
         .route(
             "/readyz",
-            get(async |State(operator): State<Operator>| api::health::readyz(State((operator.api)())).await),
+            get(async |State(operator): State<Operator>| {
+                api::health::readyz(State((operator.watched)().api)).await
+            }),
         )
         .with_state(operator)
 }
 
 async fn metrics(State(operator): State<Operator>) -> Response {
-    let api = (operator.api)();
+    let Watched { api, gate } = (operator.watched)();
     let mut registry = Registry::with_prefix("hallpass");
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "What is running", Info::new(version));
     api.requests.register(&mut registry);
     api.store.register(&mut registry);
+    if let Some(gate) = gate {
+        gate.register(&mut registry);
+    }
     // Without the store, what can be told without it is told all the same.
     if let Some(census) = operator.census(&api).await {
         register_census(&mut registry, census);

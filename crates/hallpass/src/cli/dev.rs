@@ -7,9 +7,11 @@ use anyhow::Context as _;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::{Exit, Failure, listen, operator, output, stop_signal, write_ready_file};
+use super::{
+    Addresses, Exit, Failure, Stopping, gate, listen, operator, output, stop_signal, write_ready_file,
+};
 use crate::api::{BASE, published};
-use crate::config::{Operator, RateLimit, read};
+use crate::config::{Listen, RateLimit, read};
 use crate::emulator::{Emulator, Reach, may_listen};
 use crate::seed::{EXAMPLE, Seed};
 use crate::serve::{self, Transport};
@@ -30,7 +32,13 @@ pub(super) struct Dev {
     allow_remote: bool,
     /// Address of a listener with metrics and health, or `off`
     #[arg(long, default_value = "off", value_name = "ADDR|off", value_parser = read::operator)]
-    operator: Operator,
+    operator: Listen,
+    /// Address at which proxies ask the gate; port 0 picks a free one; or `off`
+    #[arg(long, env = "HALLPASS_GATE", default_value = "127.0.0.1:8485", value_name = "ADDR|off", value_parser = read::gate)]
+    gate: Listen,
+    /// Run without the gate, the same as `--gate off`
+    #[arg(long)]
+    no_gate: bool,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -82,12 +90,26 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
     let base_url = format!("{api}{BASE}");
     let operator = operator::listen(args.operator, {
         let emulator = emulator.clone();
-        move || emulator.api()
+        move || emulator.watched()
     })
     .await?;
-    let stop = stop_signal()?;
-    let serving = tokio::spawn(serve::serve(listener, emulator.router(), stop));
-    write_ready_file(args.limits.ready_file.as_deref(), &api, &base_url, operator.url())?;
+    let stopping = Stopping::when(stop_signal()?);
+    let gate_at = if args.no_gate { Listen::Off } else { args.gate };
+    if let Listen::At(at) = gate_at
+        && !may_listen(at, reach)
+    {
+        let message = format!(
+            "the emulator's gate listens on loopback only; to listen on {at} all the same, say --allow-remote"
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let asking = {
+        let emulator = emulator.clone();
+        gate::listen(gate_at, move || emulator.gate(), stopping.clone().asked()).await?
+    };
+    let serving = tokio::spawn(serve::serve(listener, emulator.router(), stopping.asked()));
+    let addresses = Addresses { api: Some(&api), operator: operator.url(), gate: asking.url() };
+    write_ready_file(args.limits.ready_file.as_deref(), &addresses)?;
     let text = if args.seed.is_some() {
         introduction(&api, &base_url)
     } else {
@@ -95,6 +117,7 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
     };
     output::print(&text)?;
     serving.await.context("the server ended unexpectedly")?;
+    asking.ended().await?;
     operator.end().await;
     emulator.stop().await;
     Ok(())

@@ -13,6 +13,7 @@ mod directory;
 mod doctor;
 mod exit_code;
 mod find;
+mod gate;
 mod import;
 mod local;
 mod openapi;
@@ -35,11 +36,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use hallpass_core::service_token::Name;
-use serde_json::json;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
+use crate::api::BASE;
 use crate::telemetry::{self, LogFilter};
 pub use exit_code::{Exit, Failure};
 use settings::StoreArgs;
@@ -169,27 +172,55 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failur
     Ok((listener, address))
 }
 
+/// Where the listeners are, as URLs.
+#[derive(Debug, Default)]
+struct Addresses<'a> {
+    api: Option<&'a str>,
+    operator: Option<&'a str>,
+    gate: Option<&'a str>,
+}
+
 /// Writes the addresses to the ready file, whole or not at all.
-fn write_ready_file(
-    file: Option<&Path>,
-    api: &str,
-    base_url: &str,
-    operator: Option<&str>,
-) -> Result<(), Failure> {
+fn write_ready_file(file: Option<&Path>, addresses: &Addresses<'_>) -> Result<(), Failure> {
     let Some(file) = file else { return Ok(()) };
     let draft = file.with_extension("new");
-    let mut addresses = json!({"api": api, "base_url": base_url});
-    if let (Some(operator), Some(addresses)) = (operator, addresses.as_object_mut()) {
-        addresses.insert("operator".to_owned(), operator.into());
-    }
-    let text = addresses.to_string();
+    let base_url = addresses.api.map(|api| format!("{api}{BASE}"));
+    let named = [
+        ("api", addresses.api),
+        ("base_url", base_url.as_deref()),
+        ("operator", addresses.operator),
+        ("gate", addresses.gate),
+    ];
+    let known = named.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url?.into())));
+    let text = Value::Object(known.collect()).to_string();
     let written = std::fs::write(&draft, text + "\n").and_then(|()| std::fs::rename(&draft, file));
     written.with_context(|| format!("cannot write {}", file.display()))?;
     Ok(())
 }
 
+/// Is done when the process is asked to stop, for everyone who clones it.
+#[derive(Debug, Clone)]
+struct Stopping(watch::Receiver<()>);
+
+impl Stopping {
+    /// What waits for `stop`.
+    fn when(stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        let (sender, receiver) = watch::channel(());
+        tokio::spawn(async move {
+            stop.await;
+            drop(sender);
+        });
+        Self(receiver)
+    }
+
+    async fn asked(mut self) {
+        // Nothing is ever sent: the sender's end is the sign.
+        let _ = self.0.changed().await;
+    }
+}
+
 /// Is done when the process is asked to stop.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     Ok(async move {

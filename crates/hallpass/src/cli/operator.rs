@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Failure;
-use crate::api::Api;
-use crate::config::Operator;
+use crate::config::Listen;
+use crate::operator::{self, Watched};
+use crate::serve;
 use crate::serve::Transport;
-use crate::{operator, serve};
 
 /// How long requests that are still running may take at the end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -24,10 +24,10 @@ pub(super) struct Listening {
 
 /// Starts listening.
 pub(super) async fn listen(
-    address: Operator,
-    api: impl Fn() -> Api + Send + Sync + 'static,
+    address: Listen,
+    watched: impl Fn() -> Watched + Send + Sync + 'static,
 ) -> Result<Listening, Failure> {
-    let Operator::At(address) = address else { return Ok(Listening::default()) };
+    let Listen::At(address) = address else { return Ok(Listening::default()) };
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address} for the operator; choose another address, or --operator off")
     })?;
@@ -36,7 +36,7 @@ pub(super) async fn listen(
         tracing::warn!(%address, "metrics are shown beyond loopback, to everybody who reaches this address");
     }
     let (stop, stopped) = oneshot::channel();
-    let serving = tokio::spawn(serve::serve(listener, operator::router(api), async {
+    let serving = tokio::spawn(serve::serve(listener, operator::router(watched), async {
         // Told to, or left behind: both mean the end.
         let _ = stopped.await;
     }));

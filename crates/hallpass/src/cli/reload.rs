@@ -8,10 +8,11 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
 
 use super::check::certificate_files;
-use crate::api::Api;
 use crate::api::rate_limit::RateLimits;
 use crate::config::{Sources, Values};
+use crate::gate::Gate;
 use crate::live::Live;
+use crate::operator::Watched;
 use crate::telemetry::LogFilter;
 use crate::tls::{Pair, Tls};
 
@@ -27,10 +28,18 @@ pub(super) struct Running {
     service_token_quota: Live<Option<u32>>,
     trusted_peers: Live<Arc<[IpNet]>>,
     tls: Option<Tls>,
+    gate: Option<Gate>,
 }
 
 impl Running {
-    pub(super) fn new(sources: Sources, values: Values, log: LogFilter, api: &Api, tls: Option<Tls>) -> Self {
+    pub(super) fn new(
+        sources: Sources,
+        values: Values,
+        log: LogFilter,
+        watched: &Watched,
+        tls: Option<Tls>,
+    ) -> Self {
+        let Watched { api, gate } = watched;
         Self {
             sources,
             values,
@@ -39,6 +48,7 @@ impl Running {
             service_token_quota: api.service_token_quota.clone(),
             trusted_peers: api.trusted_peers.clone(),
             tls,
+            gate: gate.clone(),
         }
     }
 
@@ -86,6 +96,9 @@ impl Running {
         self.limits.set_limit(config.api.rate_limit.number());
         self.service_token_quota.set(config.api.service_token_quota);
         self.trusted_peers.set(config.api.trusted_peers.into());
+        if let Some(gate) = &self.gate {
+            gate.set(super::gate::settings(&config.gate));
+        }
         let waiting = self.values.needing_restart(&values);
         if !waiting.is_empty() {
             let settings = waiting.join(", ");

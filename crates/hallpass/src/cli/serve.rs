@@ -11,11 +11,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::bootstrap::{self, Names};
 use super::check::{certificate_files, check_files};
 use super::reload::{Running, tell_supervisor};
-use super::settings::{SettingArgs, describe_store, open_store};
-use super::{Exit, Failure, listen, operator, output, stop_signal, write_ready_file};
+use super::settings::{SettingArgs, describe_store, open_store, server_key};
+use super::{
+    Addresses, Exit, Failure, Stopping, gate, listen, operator, output, stop_signal, write_ready_file,
+};
 use crate::api::rate_limit::RateLimits;
 use crate::api::{self, Api, BASE};
-use crate::config::Sources;
+use crate::config::{Listen, Sources};
+use crate::gate::Gate;
+use crate::operator::Watched;
 use crate::serve::{self, Transport};
 use crate::store::{Purpose, Store};
 use crate::telemetry::LogFilter;
@@ -29,6 +33,12 @@ pub(super) struct Serve {
     /// Check the configuration and the files that it names, and end: with 0 if all is good, else with 2
     #[arg(long)]
     check_config: bool,
+    /// Run without the gate, the same as `--gate off`
+    #[arg(long, conflicts_with = "no_api")]
+    no_gate: bool,
+    /// Run without the management API: only the gate, which follows the store, and the operator's listener
+    #[arg(long)]
+    no_api: bool,
 }
 
 pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
@@ -53,6 +63,18 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
     if !store.is_founded() {
         first_start(&store, &world, &sources).await?;
     }
+    let gate_at = if args.no_gate { Listen::Off } else { config.gate.listen };
+    if args.no_api && gate_at == Listen::Off {
+        return Err(Failure::new(Exit::Usage, "with neither API nor gate there is nothing to serve"));
+    }
+    let gate = match gate_at {
+        Listen::Off => None,
+        Listen::At(_) => {
+            let key = server_key(&config.store)?;
+            let started = Gate::start(&store, &key, &world, gate::settings(&config.gate)).await;
+            Some(started.context("the gate cannot read the store")?)
+        }
+    };
     let api = Api {
         store: store.clone(),
         world,
@@ -62,31 +84,47 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
         trusted_peers: Arc::<[_]>::from(config.api.trusted_peers).into(),
         requests: api::Requests::default(),
     };
-    let (listener, address) = listen(config.api.listen).await?;
     let transport = tls.clone().map_or(Transport::Plain, Transport::Tls);
-    let url = serve::base_url(&transport, address);
+    let api_at = if args.no_api { None } else { Some(listen(config.api.listen).await?) };
+    let url = api_at.as_ref().map(|(_, address)| serve::base_url(&transport, *address));
+    let watched = Watched { api: api.clone(), gate: gate.clone() };
     let operator = operator::listen(config.operator.listen, {
-        let api = api.clone();
-        move || api.clone()
+        let watched = watched.clone();
+        move || watched.clone()
     })
     .await?;
     let stop = stop_signal()?;
-    let running = Running::new(sources, values, log, &api, tls.clone());
-    let stop = async {
+    let stopping = Stopping::when(async {
         stop.await;
         tell_supervisor(&[NotifyState::Stopping]);
+    });
+    let asking = match gate.clone() {
+        Some(gate) => gate::listen(gate_at, move || gate.clone(), stopping.clone().asked()).await?,
+        None => gate::Listening::default(),
     };
-    let serving = tokio::spawn(serve::serve_over(transport, listener, api::router(api), stop));
+    let running = Running::new(sources, values, log, &watched, tls.clone());
+    drop(watched);
+    let serving = api_at.map(|(listener, _)| {
+        tokio::spawn(serve::serve_over(transport, listener, api::router(api), stopping.clone().asked()))
+    });
     let reloading = tokio::spawn(running.follow(hangup));
     let following = tls.map(|tls| tokio::spawn(tls.follow()));
-    write_ready_file(config.api.ready_file.as_deref(), &url, &format!("{url}{BASE}"), operator.url())?;
-    tracing::info!(%address, base_url = %format!("{url}{BASE}"), "serving");
+    let addresses = Addresses { api: url.as_deref(), operator: operator.url(), gate: asking.url() };
+    write_ready_file(config.api.ready_file.as_deref(), &addresses)?;
+    let base_url = url.map(|url| format!("{url}{BASE}"));
+    tracing::info!(base_url, gate = asking.url(), "serving");
     tell_supervisor(&[NotifyState::Ready]);
-    serving.await.context("the server ended unexpectedly")?;
+    if let Some(serving) = serving {
+        serving.await.context("the server ended unexpectedly")?;
+    }
+    asking.ended().await?;
     operator.end().await;
     reloading.abort();
     if let Some(following) = following {
         following.abort();
+    }
+    if let Some(gate) = gate {
+        gate.stop().await;
     }
     store.close().await;
     tracing::info!("stopped");

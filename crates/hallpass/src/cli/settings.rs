@@ -147,6 +147,12 @@ pub(super) async fn open_store(settings: &StoreSettings, world: &World) -> Resul
     Ok(Store::open(&location, &key, Purpose::Service, Durability::Full, world).await?)
 }
 
+/// The key of a store that is open.
+pub(super) fn server_key(settings: &StoreSettings) -> Result<ServerKey, Failure> {
+    let beside = || store::key_file(&settings.data);
+    Ok(ServerKey::read(&settings.server_key_file.clone().unwrap_or_else(beside))?)
+}
+
 /// The key beside the embedded store, or the one that was named. It is made where there is no store yet, and never after: a new key
 /// would not fit.
 fn embedded_key(settings: &StoreSettings, world: &World) -> Result<ServerKey, Failure> {

@@ -11,10 +11,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use file::ConfigFile;
-pub use read::{DatabaseUrl, Operator, RateLimit};
+pub use read::{DatabaseUrl, Listen, RateLimit};
 pub use settings::{
-    ApiSettings, Change, Config, Form, LogSettings, OperatorSettings, SETTINGS, Setting, StoreSettings,
-    TlsSettings,
+    ApiSettings, Change, Config, Form, GateSettings, LogSettings, OperatorSettings, SETTINGS, Setting,
+    StoreSettings, TlsSettings,
 };
 
 /// Where the configuration comes from. It is kept, so that the file can be read again.

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hallpass_core::network::WrittenNetwork;
+use hallpass_core::validity::GoDuration;
 use ipnet::IpNet;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
@@ -30,9 +32,9 @@ impl RateLimit {
     }
 }
 
-/// Where the operator's listener is, if anywhere.
+/// Where a listener is, if anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
+pub enum Listen {
     /// Nowhere.
     Off,
     /// At this address.
@@ -86,10 +88,25 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("must name a file or directory".to_owned()) } else { Ok(text.into()) }
 }
 
-pub(crate) fn operator(text: &str) -> Result<Operator, String> {
+pub(crate) fn gate(text: &str) -> Result<Listen, String> {
+    operator(text).map_err(|rule| rule.replace("8487", "8485"))
+}
+
+/// How long the gate may go without hearing from the store. An hour is long for a token that was to be refused at once.
+pub(super) fn staleness(text: &str) -> Result<Duration, String> {
+    let duration = GoDuration::parse(text).ok().and_then(|duration| u64::try_from(duration.as_nanos()).ok());
+    match duration.map(Duration::from_nanos) {
+        Some(duration) if (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&duration) => {
+            Ok(duration)
+        }
+        _ => Err("must be a duration from 1s to 1h, like 60s".to_owned()),
+    }
+}
+
+pub(crate) fn operator(text: &str) -> Result<Listen, String> {
     match text.parse() {
-        _ if text == "off" => Ok(Operator::Off),
-        Ok(address) => Ok(Operator::At(address)),
+        _ if text == "off" => Ok(Listen::Off),
+        Ok(address) => Ok(Listen::At(address)),
         Err(_) => Err("must be an IP address and a port, like 127.0.0.1:8487, or off".to_owned()),
     }
 }
@@ -176,6 +193,14 @@ mod tests {
         assert!(peer("0.0.0.0/0").is_err() && peer("::/0").is_err() && peer("proxy").is_err());
         assert_eq!(peer("10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
         assert_eq!(peer("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+    }
+
+    #[test]
+    fn the_gate_is_never_to_go_deaf_for_long() {
+        for text in ["", "60", "0s", "-1s", "999ms", "61m", "forever"] {
+            assert!(staleness(text).is_err(), "{text}");
+        }
+        assert_eq!(staleness("1m"), Ok(Duration::from_mins(1)));
     }
 
     #[test]

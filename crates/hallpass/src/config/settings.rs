@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::read::{self, DatabaseUrl, Operator, RateLimit, any, list, one};
+use super::read::{self, DatabaseUrl, Listen, RateLimit, any, list, one};
 use super::{Problems, Values};
 use crate::telemetry;
 
@@ -173,10 +174,25 @@ settings! {
         key: Option<PathBuf> = any(read::path),
             Text, "tls-key" "FILE", "HALLPASS_TLS_KEY", "", AtReload;
     }
+    /// The gate.
+    gate: GateSettings {
+        /// Address at which proxies ask the gate; port 0 picks a free one; or `off`
+        listen: Listen = one(read::gate),
+            Text, "gate" "ADDR|off", "HALLPASS_GATE", "127.0.0.1:8485", AtStart;
+        /// How long the gate may go without hearing from the store before it refuses everything, from `1s` to `1h`
+        max_staleness: Duration = one(read::staleness),
+            Text, "gate-max-staleness" "DURATION", "HALLPASS_GATE_MAX_STALENESS", "60s", AtReload;
+        /// Addresses or networks of proxies that may ask the gate, in place of loopback (repeat, or separate by commas)
+        trusted_peers: Vec<IpNet> = list(read::peer),
+            List, "gate-trusted-peer" "CIDR", "HALLPASS_GATE_TRUSTED_PEERS", "", AtReload;
+        /// Let everybody who reaches the gate ask it: only where nothing but your proxies can
+        trust_everyone: bool = one(read::switch),
+            Switch, "gate-trust-everyone" "true|false", "HALLPASS_GATE_TRUST_EVERYONE", "false", AtReload;
+    }
     /// The operator's listener.
     operator: OperatorSettings {
         /// Address for metrics and health, without credentials; or `off`
-        listen: Operator = one(read::operator),
+        listen: Listen = one(read::operator),
             Text, "operator" "ADDR|off", "HALLPASS_OPERATOR", "127.0.0.1:8487", AtStart;
     }
     /// Logs.

@@ -53,7 +53,7 @@ pub async fn serve(
 }
 
 /// A panic is no answer, and certainly no permission.
-fn answer_safely(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
+pub(super) fn answer_safely(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
     let answered = std::panic::catch_unwind(AssertUnwindSafe(|| answer(gate, peer, request)));
     answered.unwrap_or_else(|_| {
         tracing::error!("a check panicked; the request is refused");

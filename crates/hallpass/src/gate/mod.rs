@@ -9,6 +9,8 @@ mod check;
 mod directory;
 mod follow;
 mod forward_auth;
+#[cfg(test)]
+mod gate_tests;
 pub mod listener;
 mod measures;
 pub mod refusal;
