@@ -33,9 +33,9 @@ pub(super) struct Dev {
     /// Address of a listener with metrics and health, or `off`
     #[arg(long, default_value = "off", value_name = "ADDR|off", value_parser = read::operator)]
     operator: Listen,
-    /// Address at which proxies ask the gate; port 0 picks a free one; or `off`
-    #[arg(long, env = "HALLPASS_GATE", default_value = "127.0.0.1:8485", value_name = "ADDR|off", value_parser = read::gate)]
-    gate: Listen,
+    /// Address at which proxies ask the gate, or `off` [default: 127.0.0.1:8485, or a free port beside another --listen]
+    #[arg(long, env = "HALLPASS_GATE", value_name = "ADDR|off", value_parser = read::gate)]
+    gate: Option<Listen>,
     /// Run without the gate, the same as `--gate off`
     #[arg(long)]
     no_gate: bool,
@@ -94,7 +94,7 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
     })
     .await?;
     let stopping = Stopping::when(stop_signal()?);
-    let gate_at = if args.no_gate { Listen::Off } else { args.gate };
+    let gate_at = if args.no_gate { Listen::Off } else { args.gate.unwrap_or_else(|| beside(args.listen)) };
     if let Listen::At(at) = gate_at
         && !may_listen(at, reach)
     {
@@ -121,6 +121,12 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
     operator.end().await;
     emulator.stop().await;
     Ok(())
+}
+
+/// Where the gate is unless somebody says so. Several emulators run side by side, each with an API on a port of its own.
+fn beside(listen: SocketAddr) -> Listen {
+    let port = if listen.port() == 8484 { 8485 } else { 0 };
+    Listen::At(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 fn introduction(api: &str, base_url: &str) -> String {

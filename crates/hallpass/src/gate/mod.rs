@@ -13,6 +13,8 @@ mod forward_auth;
 mod gate_tests;
 pub mod listener;
 mod measures;
+#[cfg(test)]
+mod place_tests;
 pub mod refusal;
 mod snapshot;
 

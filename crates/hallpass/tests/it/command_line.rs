@@ -132,6 +132,7 @@ both_places!(of_two_bootstraps_at_once_one_wins, |place: Place| async move {
         .map(|_| {
             Command::new(env!("CARGO_BIN_EXE_hallpass"))
                 .env("HALLPASS_OPERATOR", "off")
+                .env("HALLPASS_GATE", "off")
                 .args(on(&place, "bootstrap", &["--json"]))
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
@@ -351,6 +352,7 @@ async fn on_a_terminal_an_empty_store_is_bootstrapped_and_served() {
     let mut script = Command::new("script")
         .args(["-qefc", &words.join(" "), "/dev/null"])
         .env("HALLPASS_OPERATOR", "off")
+        .env("HALLPASS_GATE", "off")
         .stdin(Stdio::null())
         .stdout(std::fs::File::create(&seen).unwrap())
         .stderr(Stdio::null())

@@ -577,6 +577,7 @@ async fn bootstrap_at_once(engine: Engine) {
     let start = || {
         Command::new(env!("CARGO_BIN_EXE_hallpass"))
             .env("HALLPASS_OPERATOR", "off")
+            .env("HALLPASS_GATE", "off")
             .args(["bootstrap", "--json"])
             .args(place.arguments())
             .stdin(Stdio::null())

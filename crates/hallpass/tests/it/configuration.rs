@@ -209,7 +209,8 @@ fn a_file_with_a_database_that_everybody_can_read_is_warned_of() {
 /// A value that a setting refuses, as text.
 fn bad(setting: &Setting) -> &'static str {
     match (setting.form, setting.key) {
-        (Form::Text, "api.listen" | "operator.listen") => "nowhere",
+        (Form::Text, "api.listen" | "gate.listen" | "operator.listen") => "nowhere",
+        (Form::Text, "gate.max_staleness") => "soon",
         (Form::Text, "log.filter") => "==",
         (Form::Text, _) => "",
         _ => "maybe",
@@ -219,7 +220,8 @@ fn bad(setting: &Setting) -> &'static str {
 /// A value that is taken, as text and in TOML.
 fn good(setting: &Setting) -> (&'static str, &'static str) {
     match (setting.form, setting.key) {
-        (Form::Text, "api.listen" | "operator.listen") => ("127.0.0.1:0", "\"127.0.0.1:0\""),
+        (Form::Text, "api.listen" | "gate.listen" | "operator.listen") => ("127.0.0.1:0", "\"127.0.0.1:0\""),
+        (Form::Text, "gate.max_staleness") => ("7s", "\"7s\""),
         (Form::Text, "log.filter") => ("warn", "\"warn\""),
         (Form::Text, _) => ("here", "\"here\""),
         (Form::Secret, _) => ("postgres://h/d", "\"postgres://h/d\""),
@@ -353,6 +355,7 @@ async fn the_supervisor_hears_of_readiness_once_requests_are_answered_and_of_the
         .args(["--listen", "127.0.0.1:0", "--ready-file"])
         .arg(&ready)
         .env("HALLPASS_OPERATOR", "off")
+        .env("HALLPASS_GATE", "off")
         .env("NOTIFY_SOCKET", &socket)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -143,6 +143,7 @@ impl Random {
 async fn kill_while_starting(installation: &Installation, millis: u64) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hallpass"))
         .env("HALLPASS_OPERATOR", "off")
+        .env("HALLPASS_GATE", "off")
         .args(installation.arguments())
         .args(["--listen", "127.0.0.1:0"])
         .stdout(Stdio::null())

@@ -449,6 +449,8 @@ pub(crate) struct Process {
     pub(crate) base_url: String,
     /// Where its operator's listener is, if it has one.
     pub(crate) operator: Option<String>,
+    /// Where its gate is, if it has one.
+    pub(crate) gate: Option<String>,
     log: PathBuf,
 }
 
@@ -464,6 +466,7 @@ impl Process {
         let (ready, log) = (directory.join(format!("ready{n}.json")), directory.join(format!("log{n}.txt")));
         let child = Command::new(program)
             .env("HALLPASS_OPERATOR", "off")
+            .env("HALLPASS_GATE", "127.0.0.1:0")
             .args(arguments)
             .args(["--listen", "127.0.0.1:0", "--ready-file"])
             .arg(&ready)
@@ -472,7 +475,8 @@ impl Process {
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let mut process = Self { child, api: String::new(), base_url: String::new(), operator: None, log };
+        let mut process =
+            Self { child, api: String::new(), base_url: String::new(), operator: None, gate: None, log };
         let deadline = Instant::now() + Duration::from_mins(1);
         let text = loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
@@ -488,6 +492,7 @@ impl Process {
         process.api = text_of(&ready, "api");
         process.base_url = text_of(&ready, "base_url");
         process.operator = ready["operator"].as_str().map(str::to_owned);
+        process.gate = ready["gate"].as_str().map(str::to_owned);
         process
     }
 
@@ -525,6 +530,7 @@ fn text_of(value: &Value, key: &str) -> String {
 pub(crate) fn run(arguments: &[String]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_hallpass"))
         .env("HALLPASS_OPERATOR", "off")
+        .env("HALLPASS_GATE", "off")
         .args(arguments)
         .stdin(Stdio::null())
         .output()

@@ -28,6 +28,7 @@ mod durability;
 mod emulator;
 mod endpoints;
 mod envelope;
+mod gate;
 mod harness;
 mod import;
 mod inspect;
