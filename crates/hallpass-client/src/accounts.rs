@@ -11,6 +11,8 @@ use crate::audit_logs::AuditLogs;
 use crate::client::Client;
 use crate::error::Error;
 use crate::groups::Groups;
+use crate::keys::Keys;
+use crate::organizations::Organizations;
 use crate::paging::{List, Page, Paging};
 use crate::policies::Policies;
 use crate::service_tokens::ServiceTokens;
@@ -85,6 +87,16 @@ impl Account {
     /// What policies of its API tokens can give.
     pub fn permission_groups(&self) -> PermissionGroups {
         self.api_tokens().permission_groups()
+    }
+
+    /// Its organization.
+    pub fn organizations(&self) -> Organizations {
+        Organizations::new(self.client.clone(), &self.path)
+    }
+
+    /// The keys that sign its assertions.
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.client.clone(), &self.path)
     }
 
     /// Who did what there.

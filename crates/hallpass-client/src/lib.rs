@@ -84,6 +84,8 @@ mod envelope;
 mod error;
 mod groups;
 mod jitter;
+mod keys;
+mod organizations;
 mod paging;
 mod policies;
 mod retry;
@@ -104,6 +106,8 @@ pub use error::{Error, ErrorKind};
 pub use groups::{GroupDefinition, Groups, ListGroups};
 pub use hallpass_core::service_token::Patch;
 pub use hallpass_core::{id, time, wire};
+pub use keys::Keys;
+pub use organizations::{Organizations, ReplaceOrganization};
 pub use paging::{Page, PagePosition, Paging};
 pub use policies::{ListPolicies, Policies, PolicyDefinition};
 pub use service_tokens::{

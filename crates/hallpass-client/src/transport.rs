@@ -48,6 +48,11 @@ impl Call {
         Self::new(Method::PUT, path, repeat)
     }
 
+    /// Changes a part of something; `repeat` says what doing it twice would mean.
+    pub(crate) fn patch(path: String, repeat: Repeat) -> Self {
+        Self::new(Method::PATCH, path, repeat)
+    }
+
     /// Deletes something.
     pub(crate) fn delete(path: String) -> Self {
         Self::new(Method::DELETE, path, Repeat::Harmless)

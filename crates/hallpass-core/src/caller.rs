@@ -66,6 +66,7 @@ impl Actor {
             Self::System(SystemReason::Seed) => "seed".to_owned(),
             Self::System(SystemReason::Import) => "import".to_owned(),
             Self::System(SystemReason::CommandLine) => "command_line".to_owned(),
+            Self::System(SystemReason::KeyRotation) => "key_rotation".to_owned(),
         }
     }
 
@@ -90,6 +91,8 @@ pub enum SystemReason {
     Import,
     /// An account, a zone or a user, added by an operator who can reach the store.
     CommandLine,
+    /// Signing keys are made, exchanged when their time has come, and forgotten.
+    KeyRotation,
 }
 
 /// Where a request came from.

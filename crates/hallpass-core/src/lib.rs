@@ -19,6 +19,7 @@
 //! | [`reason`] | why a request was refused, and what to do |
 //! | [`explanation`] | what would happen to a request, rule by rule |
 //! | [`claims`] | what an assertion says |
+//! | [`key_rotation`] | when signing keys are exchanged |
 //! | [`network`] | networks as people write them |
 //! | [`permission`] | permissions, and the permission groups with their fixed ids |
 //! | [`resource`] | what an API token's policy is about |
@@ -40,6 +41,7 @@ pub mod decision;
 pub mod evaluation;
 pub mod explanation;
 pub mod id;
+pub mod key_rotation;
 pub mod network;
 pub mod organization;
 pub mod permission;

@@ -181,8 +181,8 @@ async fn seed(location: &Location, key: &ServerKey, tokens: usize) {
         zones: vec![zone],
         users: vec![(user, ClientSecret::presented(key.reveal()))],
         memberships: vec![membership],
-        api_tokens: Vec::new(),
         service_tokens,
+        ..Founding::default()
     };
     store.found(&grant, founding, now).await.unwrap();
     store.close().await;

@@ -10,6 +10,7 @@ pub mod operator;
 pub mod seed;
 pub mod serve;
 pub mod server_key;
+pub mod signing_keys;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

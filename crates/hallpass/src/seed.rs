@@ -4,11 +4,13 @@ use hallpass_core::api_token::{ApiToken, Owner, Status};
 use hallpass_core::caller::{Grant, Scope, SystemReason};
 use hallpass_core::client_id::ClientId;
 use hallpass_core::id::{AccountId, ApiTokenId, ServiceTokenId, UserId, ZoneId};
+use hallpass_core::organization::AuthDomain;
 use hallpass_core::secret::ClientSecret;
 use hallpass_core::service_token::{NewServiceToken, ServiceToken};
 use hallpass_core::wire::body::{self, Fields, InvalidField};
+use hallpass_core::wire::organizations::Change;
 use hallpass_core::wire::{api_tokens, service_tokens};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::store::accounts::{Account, Membership, User, Zone};
 use crate::store::error::WriteError;
@@ -63,6 +65,10 @@ impl Seed {
         let mut founding = Founding::default();
         each(&mut top, "accounts", |fields| {
             let account = Account { id: id(fields, "id")?, name: text(fields, "name")?, created_at: now };
+            if let Some(domain) = fields.parsed("auth_domain", |text| AuthDomain::parse(text, account.id)) {
+                let change = Change::Merge(json!({"auth_domain": domain.to_string()}));
+                founding.organizations.push((account.id, change));
+            }
             founding.accounts.push(account);
             Some(())
         });
@@ -206,6 +212,8 @@ mod tests {
             (founding.zones[0].id.to_string().as_str(), founding.zones[0].name.as_str()),
             (published::ACCOUNT_ID, published::ZONE_NAME)
         );
+        let domain = json!({"auth_domain": published::AUTH_DOMAIN});
+        assert_eq!(founding.organizations, [(founding.accounts[0].id, Change::Merge(domain))]);
         assert_eq!(
             (founding.users[0].0.email.as_str(), founding.users[0].1.reveal()),
             (published::EMAIL, published::API_KEY)

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use hallpass_core::secret::DigestKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::world::World;
 
@@ -88,6 +89,11 @@ impl ServerKey {
         self.derive(b"hallpass reference 1")
     }
 
+    /// The key under which the private halves of signing keys are encrypted.
+    pub fn signing_key_wrap(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.derive(b"hallpass signing key wrap 1"))
+    }
+
     /// A value that is stored with the data, so that a key which does not fit is noticed at start. It says nothing of the key.
     pub fn fingerprint(&self) -> String {
         hex(&self.derive(b"hallpass fingerprint 1"))
@@ -153,6 +159,7 @@ mod tests {
     fn purposes_have_different_keys() {
         let key = ServerKey([7; 32]);
         assert_ne!(key.derive(b"hallpass digest 1"), key.derive(b"hallpass fingerprint 1"));
+        assert_ne!(*key.signing_key_wrap(), key.derive(b"hallpass digest 1"));
         assert_ne!(key.fingerprint(), ServerKey([8; 32]).fingerprint());
     }
 }

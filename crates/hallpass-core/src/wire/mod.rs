@@ -13,6 +13,8 @@ pub mod codes;
 pub mod envelope;
 pub mod explanations;
 pub mod groups;
+pub mod keys;
+pub mod organizations;
 pub mod policies;
 mod rules;
 pub mod service_tokens;

@@ -280,6 +280,10 @@ impl ApiError {
                 };
                 Self::invalid(pointer, rule.to_string())
             }
+            WriteError::Refused(Refusal::Fields(fields)) => Self::Invalid(fields),
+            WriteError::Refused(refusal @ Refusal::AuthDomainTaken) => {
+                Self::invalid("/auth_domain", refusal.to_string())
+            }
             WriteError::Refused(Refusal::Field(field)) => Self::Invalid(vec![field]),
             WriteError::Refused(Refusal::AbsentApp) => Self::AppNotFound,
             WriteError::Refused(Refusal::PatternTaken(what)) => Self::PatternTaken(what),

@@ -10,9 +10,11 @@ mod error;
 pub(crate) mod extract;
 mod groups;
 pub(crate) mod health;
+mod keys;
 mod measures;
 mod notes;
 mod openapi;
+mod organizations;
 mod policies;
 pub mod published;
 pub mod rate_limit;
@@ -26,7 +28,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use futures_util::FutureExt as _;
 use hallpass_core::wire::envelope::{Envelope, ResultInfo};
 use ipnet::IpNet;
@@ -41,7 +43,7 @@ use error::{Cause, MayBeRepeated, json};
 use extract::Waiting;
 pub use measures::Requests;
 use notes::Notes;
-use openapi::{ApiTokens, Apps, ServiceTokens};
+use openapi::{ApiTokens, Apps, Organizations, ServiceTokens};
 pub use openapi::{Operation, description};
 use rate_limit::{RateLimits, Usage};
 
@@ -139,6 +141,19 @@ pub fn routes() -> Vec<Route> {
     let convert =
         format!("{BASE}/accounts/{{account_id}}/access/apps/{{app_id}}/policies/{{policy_id}}/make_reusable");
     add(Method::PUT, &convert, openapi::make_reusable(), put(policies::make_reusable));
+    for (owner, of) in
+        [("accounts/{account_id}", Organizations::OfAccount), ("zones/{zone_id}", Organizations::OfZone)]
+    {
+        let path = &format!("{BASE}/{owner}/access/organizations");
+        add(Method::GET, path, of.get(), get(organizations::get));
+        add(Method::POST, path, of.create(), post(organizations::create));
+        add(Method::PUT, path, of.replace(), put(organizations::replace));
+        add(Method::PATCH, path, of.merge(), patch(organizations::merge));
+    }
+    let keys = &format!("{BASE}/accounts/{{account_id}}/access/keys");
+    add(Method::GET, keys, openapi::get_keys(), get(keys::get));
+    add(Method::PUT, keys, openapi::update_keys(), put(keys::update));
+    add(Method::POST, &format!("{keys}/rotate"), openapi::rotate_keys(), post(keys::rotate));
 
     for (owner, of) in [("accounts/{account_id}", ApiTokens::OfAccount), ("user", ApiTokens::OfUser)] {
         let tokens = &format!("{BASE}/{owner}/tokens");
@@ -251,7 +266,9 @@ pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-re
 /// can only rotate if its body says so; its handler marks the replies to those that do not.
 pub(crate) fn must_not_be_repeated(method: &Method, route: &str) -> bool {
     match *method {
-        Method::POST => !route.ends_with("/refresh") && !route.ends_with("/revoke_tokens"),
+        Method::POST => {
+            !["/refresh", "/revoke_tokens", "/access/organizations"].iter().any(|end| route.ends_with(end))
+        }
         Method::PUT => route.ends_with("/value") || route.ends_with("/{service_token_id}"),
         _ => false,
     }
@@ -341,6 +358,7 @@ mod tests {
                 "POST /zones/{zone_id}/access/apps/{app_id}/policies",
                 "POST /zones/{zone_id}/access/groups",
                 "POST /accounts/{account_id}/access/policies",
+                "POST /accounts/{account_id}/access/keys/rotate",
                 "POST /accounts/{account_id}/tokens",
                 "PUT /accounts/{account_id}/tokens/{token_id}/value",
                 "POST /user/tokens",

@@ -4,6 +4,8 @@ use hallpass_core::secret::ClientSecret;
 
 /// The account and the zone of the example.
 pub const ACCOUNT_ID: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+/// The host name that issues the assertions of the account.
+pub const AUTH_DOMAIN: &str = "test.cloudflareaccess.com";
 /// The name of the zone.
 pub const ZONE_NAME: &str = "example.com";
 /// The user's address.

@@ -124,7 +124,7 @@ pub(super) async fn make(store: &Store, world: &World, names: Names) -> Result<F
         users: vec![(user, ClientSecret::presented(key.reveal()))],
         memberships: vec![membership],
         api_tokens: vec![FirstToken { token, secret }],
-        service_tokens: Vec::new(),
+        ..Founding::default()
     };
     match store.found(&grant, founding, now).await {
         Ok(()) => Ok(first),

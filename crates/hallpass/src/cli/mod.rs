@@ -6,6 +6,7 @@ mod ask;
 mod audit;
 mod bootstrap;
 mod called;
+mod certs;
 mod check;
 mod completions;
 mod dev;
@@ -75,6 +76,7 @@ enum Command {
     Zone(directory::Zone),
     User(directory::User),
     Audit(audit::Audit),
+    Certs(certs::Certs),
     /// Say what is wrong with a store and its server, and what to do about it; changes nothing
     #[command(after_help = "Example:\n  hallpass doctor --config /etc/hallpass/hallpass.toml")]
     Doctor(doctor::Doctor),
@@ -104,6 +106,7 @@ impl Command {
             | Self::Zone(_)
             | Self::User(_)
             | Self::Audit(_)
+            | Self::Certs(_)
             | Self::Doctor(_)
             | Self::Openapi
             | Self::Completions(_) => Role::Verb,
@@ -121,6 +124,7 @@ impl Command {
             Self::Zone(args) => directory::run_zone(args).await,
             Self::User(args) => directory::run_user(args).await,
             Self::Audit(args) => audit::run(args).await,
+            Self::Certs(args) => certs::run(args).await,
             Self::Doctor(args) => doctor::run(args).await,
             Self::Openapi => openapi::run(),
             Self::Completions(args) => completions::run(&args),

@@ -117,6 +117,9 @@ impl Trust {
     }
 }
 
+/// How long a gate waits for the first signing keys of accounts before it starts.
+const KEYS_TIME: Duration = Duration::from_secs(5);
+
 impl Gate {
     /// Reads the store once, and follows it from then on. Changes made on this node are answered only when the gate knows of them.
     pub async fn start(
@@ -125,6 +128,13 @@ impl Gate {
         world: &World,
         settings: Settings,
     ) -> Result<Self, StoreError> {
+        // A store with many accounts that have no keys gets the others in the background: until then they are answered 503.
+        match tokio::time::timeout(KEYS_TIME, store.signing_keys().ensure(world)).await {
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot make the signing keys of accounts that have none")
+            }
+            Ok(Ok(())) | Err(_) => {}
+        }
         let gate = Self { inner: Arc::new(Inner::new(store.gate_feed(key), key, world, settings)) };
         gate.inner.follow().await?;
         let task = tokio::spawn(follow::run(Arc::downgrade(&gate.inner), Arc::clone(&gate.inner.feed)));

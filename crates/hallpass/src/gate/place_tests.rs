@@ -23,7 +23,7 @@ use super::listener::answer_safely;
 use super::snapshot::Snapshot;
 use super::{Gate, Settings};
 use crate::server_key::ServerKey;
-use crate::signing_keys::KeySet;
+use crate::signing_keys::{KeySet, KeyState, NewKey, StoredKey, WrapKey};
 use crate::store::gate_feed::GateToken;
 use crate::store::{Durability, Location, Purpose, Store};
 use crate::world::World;
@@ -159,7 +159,7 @@ impl Place {
         let old = self.gate.inner.snapshot.swap(Arc::default());
         let keys = match Arc::try_unwrap(old) {
             Ok(old) if !old.keys.is_empty() => old.keys,
-            _ => HashMap::from([(account_id, KeySet::generate().unwrap())]),
+            _ => HashMap::from([(account_id, key_set(account_id))]),
         };
         self.gate.inner.snapshot.store(Arc::new(Snapshot {
             apps: AppIndex::new(apps),
@@ -237,4 +237,12 @@ pub(super) fn pair(n: u8, secret: &str) -> [(String, String); 2] {
 pub(super) fn with(dialect: &str, host: &str, credential: &[(String, String)]) -> Parts {
     let credential: Vec<_> = credential.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     question(dialect, host, "/", &credential)
+}
+
+fn key_set(account: AccountId) -> KeySet {
+    let world = World::standing(now());
+    let wrap = WrapKey::new(&ServerKey::random(&world));
+    let NewKey { kid, wrapped, modulus, certificate } = NewKey::make(account, &wrap, &world).unwrap();
+    let key = StoredKey { kid, state: KeyState::Current, wrapped: Some(wrapped), modulus, certificate };
+    KeySet::open(&wrap, account, &[key]).unwrap()
 }

@@ -130,7 +130,8 @@ macro_rules! product {
             "CASE ",
             kind!(),
             " WHEN 'service_token.' THEN 'access' WHEN 'app.' THEN 'access' WHEN 'policy.' THEN 'access' \
-             WHEN 'group.' THEN 'access' WHEN 'api_token.' THEN 'api_tokens' ELSE 'accounts' END"
+             WHEN 'group.' THEN 'access' WHEN 'organization.' THEN 'access' WHEN 'signing_key.' THEN 'access' \
+             WHEN 'api_token.' THEN 'api_tokens' ELSE 'accounts' END"
         )
     };
 }

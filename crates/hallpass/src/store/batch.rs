@@ -8,11 +8,14 @@ use hallpass_core::api_token::{ApiToken, Policy};
 use hallpass_core::app::App;
 use hallpass_core::caller::{Actor, Grant, SystemReason};
 use hallpass_core::id::{AccountId, ApiTokenId, ServiceTokenId};
+use hallpass_core::key_rotation::KeyRotation;
+use hallpass_core::organization::Organization;
 use hallpass_core::policy::Group;
 use hallpass_core::secret::SecretDigest;
 use hallpass_core::service_token::{SecretChange, ServiceToken, TokenChange};
 use hallpass_core::time::Timestamp;
 use hallpass_core::wire::api_tokens::ApiTokenSpec;
+use hallpass_core::wire::organizations::Change;
 use serde::Serialize;
 use serde_json::json;
 
@@ -24,8 +27,10 @@ use super::digests::{DigestOwner, DigestWork};
 use super::engine::{Tx, on_engine};
 use super::error::Refusal;
 use super::groups::{self, GroupWork};
+use super::organizations;
 use super::policies::{self, PolicyWork, StoredPolicy};
 use super::service_tokens::{self, Changed, StoredServiceToken};
+use super::signing_keys::{self, KeyWork};
 use super::writer::Writer;
 use super::{activity, references};
 
@@ -58,6 +63,8 @@ pub(super) enum Work {
     CreateZone(Zone),
     CreateUser(User, SecretDigest),
     CreateMembership(Membership),
+    ChangeOrganization(AccountId, Change),
+    Keys(AccountId, KeyWork),
     /// Notes that the store has its first account; refused if it has one already.
     Found,
     App(AppWork),
@@ -75,6 +82,8 @@ pub(super) enum Outcome {
     App(Box<App>),
     Policy(Box<StoredPolicy>),
     Group(Box<Group>),
+    Organization(Box<Organization>),
+    Keys(KeyRotation),
     Done,
 }
 
@@ -91,6 +100,8 @@ impl Work {
             | Self::CreateZone(_)
             | Self::CreateUser(..)
             | Self::CreateMembership(_)
+            | Self::ChangeOrganization(..)
+            | Self::Keys(..)
             | Self::Found
             | Self::App(_)
             | Self::Policy(_)
@@ -186,49 +197,39 @@ impl Batch {
             Work::DeleteApiToken(id) => self.delete_api_token(tx, grant, now, *id).await,
             Work::CreateAccount(account) => {
                 accounts::insert_account(tx, account).await?;
-                Ok(Ok(self.note(
-                    grant,
-                    now,
-                    "account.create",
-                    "account",
-                    account.id.to_string(),
-                    &json!({"name": account.name}),
-                )))
+                let (id, detail) = (account.id.to_string(), json!({"name": account.name}));
+                Ok(Ok(self.note(grant, now, "account.create", "account", id, &detail)))
             }
             Work::CreateZone(zone) => {
                 accounts::insert_zone(tx, zone).await?;
-                Ok(Ok(self.note(
-                    grant,
-                    now,
-                    "zone.create",
-                    "zone",
-                    zone.id.to_string(),
-                    &json!({"name": zone.name}),
-                )))
+                let (id, detail) = (zone.id.to_string(), json!({"name": zone.name}));
+                Ok(Ok(self.note(grant, now, "zone.create", "zone", id, &detail)))
             }
             Work::CreateUser(user, key) => {
                 accounts::insert_user(tx, user).await?;
                 self.digests.push(DigestWork::Create(DigestOwner::user(user.id), *key));
-                Ok(Ok(self.note(
-                    grant,
-                    now,
-                    "user.create",
-                    "user",
-                    user.id.to_string(),
-                    &json!({"email": user.email}),
-                )))
+                let (id, detail) = (user.id.to_string(), json!({"email": user.email}));
+                Ok(Ok(self.note(grant, now, "user.create", "user", id, &detail)))
             }
             Work::CreateMembership(membership) => {
                 accounts::insert_membership(tx, membership).await?;
                 let detail = json!({"user_id": membership.user_id, "account_id": membership.account_id});
-                Ok(Ok(self.note(
-                    grant,
-                    now,
-                    "membership.create",
-                    "membership",
-                    membership.id.to_string(),
-                    &detail,
-                )))
+                let id = membership.id.to_string();
+                Ok(Ok(self.note(grant, now, "membership.create", "membership", id, &detail)))
+            }
+            Work::ChangeOrganization(account, change) => {
+                let changed = organizations::change(tx, grant, now, *account, change).await?;
+                Ok(changed.map(|(organization, entry)| {
+                    self.entries.extend(entry);
+                    Outcome::Organization(Box::new(organization))
+                }))
+            }
+            Work::Keys(account, work) => {
+                let done = signing_keys::run(tx, grant, now, *account, work).await?;
+                Ok(done.map(|(rotation, entries)| {
+                    self.entries.extend(entries);
+                    Outcome::Keys(rotation)
+                }))
             }
             Work::Found => {
                 // The key's uniqueness decides between two who try at once.

@@ -4,13 +4,15 @@
 use std::path::PathBuf;
 use std::{fs, io};
 
+use hallpass_core::id::AccountId;
 use hallpass_core::time::Timestamp;
 use sqlx::FromRow;
 
 use super::api_tokens::{self, StoredApiToken};
 use super::engine::{self, Engine, Log, Pool, on_engine};
 use super::error::StoreError;
-use super::{Location, database_file};
+use super::{Location, database_file, signing_keys};
+use crate::signing_keys::{StoredKey, publish};
 
 /// A store that is only looked at.
 #[derive(Debug)]
@@ -254,6 +256,18 @@ impl Look {
             let selecting = sqlx::query_as(text).bind(now.as_micros()).bind(soon.as_micros());
             selecting.bind(most).fetch_all(pool).await?
         }))
+    }
+
+    /// The key set of each account that has keys, as it is published.
+    pub async fn published_keys(&self) -> Result<Vec<(AccountId, String)>, StoreError> {
+        let rows = on_engine!(Pool, &self.pool, pool => {
+            sqlx::query_as(signing_keys::KEYS).fetch_all(pool).await?
+        });
+        let publish = |(account, keys): (AccountId, Vec<StoredKey>)| match publish(&keys) {
+            Ok(set) => Ok((account, set)),
+            Err(error) => Err(StoreError::Corrupt(error.to_string())),
+        };
+        signing_keys::by_account(rows)?.into_iter().map(publish).collect()
     }
 
     /// All API tokens.

@@ -54,6 +54,12 @@ pub enum Refusal {
     /// These policies and groups refer to the service token.
     #[error("cannot delete service token because it is used by {0}")]
     ServiceTokenInUse(String),
+    /// What was sent, or what would come of it, breaks these rules.
+    #[error("{}", .0.first().map_or("a rule is broken", |field| field.message.as_str()))]
+    Fields(Vec<InvalidField>),
+    /// Another organization issues by this name.
+    #[error("auth_domain is another organization's already")]
+    AuthDomainTaken,
     /// The object is no longer what the caller has seen.
     #[error("the object has changed in the meantime")]
     Changed,

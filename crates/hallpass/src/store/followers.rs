@@ -49,6 +49,12 @@ impl Followers {
         }
     }
 
+    /// Whether there is any.
+    pub(super) fn are_there(&self) -> bool {
+        let followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.iter().any(|follower| follower.strong_count() > 0)
+    }
+
     fn wake(&self) -> Vec<oneshot::Receiver<()>> {
         let mut followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         followers.retain(|follower| follower.strong_count() > 0);

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use hallpass_core::api_token::ApiToken;
 use hallpass_core::caller::Grant;
+use hallpass_core::id::AccountId;
 use hallpass_core::secret::{ClientSecret, SecretKind};
 use hallpass_core::service_token::ServiceToken;
 use hallpass_core::time::Timestamp;
+use hallpass_core::wire::organizations::Change;
 
 use super::Store;
 use super::accounts::{Account, Membership, User, Zone};
@@ -25,6 +27,8 @@ pub struct Founding {
     pub users: Vec<(User, ClientSecret)>,
     /// Memberships.
     pub memberships: Vec<Membership>,
+    /// What is said of the organizations of accounts.
+    pub organizations: Vec<(AccountId, Change)>,
     /// API tokens.
     pub api_tokens: Vec<FirstToken<ApiToken>>,
     /// Service tokens.
@@ -61,6 +65,8 @@ impl Store {
             let digest = self.digest(SecretKind::GlobalKey, &user.id.to_string(), &key);
             works.push(Work::CreateUser(user, digest));
         }
+        let change = |(account, change)| Work::ChangeOrganization(account, change);
+        works.extend(founding.organizations.into_iter().map(change));
         works.extend(founding.memberships.into_iter().map(Work::CreateMembership));
         for FirstToken { token, secret } in founding.api_tokens {
             let digest = self.api_token_digest(&secret);

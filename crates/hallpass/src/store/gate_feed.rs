@@ -21,7 +21,7 @@ use super::followers::Follower;
 use super::writer::CHANGES_KEPT;
 use super::{Store, guarded, organizations, service_tokens, signing_keys};
 use crate::server_key::ServerKey;
-use crate::signing_keys::KeySet;
+use crate::signing_keys::{KeySet, WrapKey};
 
 /// How many tokens are read at once: few enough for a database that ends long statements.
 const PAGE: i64 = 20_000;
@@ -45,7 +45,7 @@ macro_rules! tokens {
 pub struct GateFeed {
     pool: RwLock<Pool>,
     follower: Arc<Follower>,
-    server_key: ServerKey,
+    wrap_key: WrapKey,
 }
 
 /// A service token with the client ID by which it is found.
@@ -121,7 +121,7 @@ impl Store {
         GateFeed {
             pool: RwLock::new(self.readers().alone()),
             follower: self.inner.followers.add(),
-            server_key: key.clone(),
+            wrap_key: WrapKey::new(key),
         }
     }
 }
@@ -231,7 +231,7 @@ impl GateFeed {
     async fn guards(&self, tx: &mut Tx) -> Result<Guards, StoreError> {
         let guarded::Guarded { apps, groups } = guarded::load(tx).await?;
         let organizations = organizations::load(tx).await?;
-        let keys = signing_keys::load(tx, &self.server_key).await?;
+        let keys = signing_keys::load(tx, &self.wrap_key).await?;
         Ok(Guards { apps, groups, organizations, keys })
     }
 

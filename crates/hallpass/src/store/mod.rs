@@ -18,14 +18,16 @@ mod engine;
 pub mod error;
 mod followers;
 mod founding;
-pub mod groups;
 pub mod gate_feed;
+pub mod groups;
 pub mod guarded;
 mod import;
+pub mod organizations;
 pub mod policies;
 mod policy_rows;
 mod references;
 pub mod service_tokens;
+pub mod signing_keys;
 pub mod statistics;
 mod writer;
 
@@ -43,6 +45,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::server_key::ServerKey;
+use crate::signing_keys::WrapKey;
 use crate::world::World;
 use activity::Activity;
 use batch::{Outcome, Work};
@@ -107,6 +110,7 @@ struct Inner {
     activity: Activity,
     statistics: Statistics,
     digest_key: DigestKey,
+    wrap_key: WrapKey,
     writing: Mutex<Option<oneshot::Receiver<Pool>>>,
 }
 
@@ -217,9 +221,11 @@ impl Store {
             activity: Activity::default(),
             statistics,
             digest_key: key.digest_key(),
+            wrap_key: WrapKey::new(key),
             writing: Mutex::new(Some(writing)),
         });
         tokio::spawn(upkeep(Arc::downgrade(&inner)));
+        tokio::spawn(signing_keys::keep(Arc::downgrade(&inner), world.clone()));
         Ok(Self { inner })
     }
 
@@ -274,6 +280,16 @@ impl Store {
     /// The groups of rules.
     pub fn groups(&self) -> groups::Groups<'_> {
         groups::Groups { store: self }
+    }
+
+    /// The organization of an account.
+    pub fn organizations(&self) -> organizations::Organizations<'_> {
+        organizations::Organizations { store: self }
+    }
+
+    /// The keys that sign assertions.
+    pub fn signing_keys(&self) -> signing_keys::SigningKeys<'_> {
+        signing_keys::SigningKeys { store: self }
     }
 
     /// Everything that decides who may pass where, of all accounts, as it is at one moment.

@@ -5,7 +5,8 @@ use hallpass_client::id::{ApiTokenId, PermissionGroupId, ServiceTokenId};
 use hallpass_client::{
     ApiTokenPolicy, ApiTokenStatus, ApiTokens, Client, CreateApiToken, CreateServiceToken, Credentials,
     Direction, Error, ErrorKind, ListApiTokens, ListAuditLogs, ListPermissionGroups, ListServiceTokens,
-    Paging, Patch, RotateServiceToken, ServiceTokens, UpdateApiToken, UpdateServiceToken,
+    Paging, Patch, ReplaceOrganization, RotateServiceToken, ServiceTokens, UpdateApiToken,
+    UpdateServiceToken,
 };
 
 use crate::harness::{
@@ -263,6 +264,28 @@ async fn the_client_says_what_kind_of_refusal_it_was() {
     assert_eq!((error.kind(), error.status()), (ErrorKind::RateLimited, Some(429)));
     assert!(error.retry_after().is_some());
 }
+
+both_engines!(an_organization_and_its_keys_through_the_client, |server: TestServer| async move {
+    let account = user(&server).account(server.home.account);
+    let organizations = account.organizations();
+    let made = organizations.get().await.unwrap();
+    assert!(made.strict_service_token_auth);
+    let spec = ReplaceOrganization { auth_domain: "test.example.com".to_owned(), ..Default::default() };
+    let created = organizations.create(&spec).await.unwrap();
+    assert_eq!((created.auth_domain.as_str(), created.name), ("test.example.com", made.name));
+    let fields = [("deny_unmatched_requests".to_owned(), true.into())].into_iter().collect();
+    let merged = organizations.merge(&fields).await.unwrap();
+    assert_eq!(merged.more.get("deny_unmatched_requests"), Some(&true.into()));
+    assert_eq!(organizations.replace(&spec).await.unwrap().more.len(), 0);
+    let taken = ReplaceOrganization { auth_domain: "hallpass.internal".to_owned(), ..Default::default() };
+    assert_eq!(told(organizations.replace(&taken).await).1, 400);
+
+    let keys = account.keys();
+    assert_eq!(keys.get().await.unwrap().last_key_rotation_at, None);
+    assert_eq!(keys.set_interval(30).await.unwrap().key_rotation_interval_days, 30);
+    let rotated = keys.rotate().await.unwrap();
+    assert_eq!((rotated.days_until_next_rotation, rotated.last_key_rotation_at), (30, Some(server.now())));
+});
 
 both_engines!(the_client_reads_the_audit_log_page_after_page, |server: TestServer| async move {
     let client = user(&server);

@@ -9,8 +9,9 @@ use hallpass_core::permission::PermissionGroup;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    ACCOUNT_TOKENS_READ, ACCOUNT_TOKENS_WRITE, AUDIT_LOGS_READ, Actor, DNS_READ, Realm, Reply,
-    SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer, USER_TOKENS_WRITE, allow, both_engines, text,
+    ACCOUNT_TOKENS_READ, ACCOUNT_TOKENS_WRITE, AUDIT_LOGS_READ, Actor, DNS_READ, ORGANIZATIONS_READ,
+    ORGANIZATIONS_WRITE, Realm, Reply, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer,
+    USER_TOKENS_WRITE, allow, both_engines, text,
 };
 use crate::rows;
 
@@ -67,6 +68,9 @@ const CHANGE_GROUPS: Asks = Asks::Groups(&[ORGANIZATIONS_WRITE]);
 const NEW_APP: &str = r#"{"type":"self_hosted","domain":"made{n}.21212121212121212121212121212121.example"}"#;
 const NEW_POLICY: &str =
     r#"{"name":"made","decision":"non_identity","include":[{"any_valid_service_token":{}}]}"#;
+const SEE_ORGANIZATION: Asks = Asks::Groups(&[ORGANIZATIONS_READ, ORGANIZATIONS_WRITE]);
+const CHANGE_ORGANIZATION: Asks = Asks::Groups(&[ORGANIZATIONS_WRITE]);
+const ORGANIZATION: &str = r#"{"auth_domain":"login.example.com","name":"made"}"#;
 const NEW: &str = r#"{"name":"made"}"#;
 /// A token that opens nothing here: anybody can give that away.
 const NEW_API: &str = r#"{"name":"made","policies":[{"effect":"allow","permission_groups":[{"id":"82e64a83756745bbbb1c9c2701bf816b"}],"resources":{"com.cloudflare.edge.r2.bucket.b":"*"}}]}"#;
@@ -128,6 +132,17 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET", "/client/v4/zones/{zone_id}/access/groups/{group_id}", "", SEE_GROUPS, 200),
     row("PUT", "/client/v4/zones/{zone_id}/access/groups/{group_id}", NEW, CHANGE_GROUPS, 200),
     row("DELETE", "/client/v4/zones/{zone_id}/access/groups/{group_id}", "", CHANGE_GROUPS, 202),
+    row("GET", "/client/v4/accounts/{account_id}/access/organizations", "", SEE_ORGANIZATION, 200),
+    row("POST", "/client/v4/accounts/{account_id}/access/organizations", ORGANIZATION, CHANGE_ORGANIZATION, 201),
+    row("PUT", "/client/v4/accounts/{account_id}/access/organizations", ORGANIZATION, CHANGE_ORGANIZATION, 200),
+    row("PATCH", "/client/v4/accounts/{account_id}/access/organizations", r#"{"name":"made"}"#, CHANGE_ORGANIZATION, 200),
+    row("GET", "/client/v4/zones/{zone_id}/access/organizations", "", SEE_ORGANIZATION, 200),
+    row("POST", "/client/v4/zones/{zone_id}/access/organizations", ORGANIZATION, CHANGE_ORGANIZATION, 201),
+    row("PUT", "/client/v4/zones/{zone_id}/access/organizations", ORGANIZATION, CHANGE_ORGANIZATION, 200),
+    row("PATCH", "/client/v4/zones/{zone_id}/access/organizations", r#"{"name":"made"}"#, CHANGE_ORGANIZATION, 200),
+    row("GET", "/client/v4/accounts/{account_id}/access/keys", "", SEE_ORGANIZATION, 200),
+    row("PUT", "/client/v4/accounts/{account_id}/access/keys", r#"{"key_rotation_interval_days":30}"#, CHANGE_ORGANIZATION, 200),
+    row("POST", "/client/v4/accounts/{account_id}/access/keys/rotate", "", CHANGE_ORGANIZATION, 200),
     row("GET", "/client/v4/accounts/{account_id}/tokens", "", SEE_API, 200),
     row("POST", "/client/v4/accounts/{account_id}/tokens", NEW_API, CHANGE_API, 200),
     row("GET", "/client/v4/accounts/{account_id}/tokens/verify", "", Asks::Itself, 200),

@@ -33,6 +33,8 @@ pub(crate) const SERVICE_TOKENS_WRITE: &str = "a1c0fec57cf94af79479a6d827fa518c"
 pub(crate) const ACCOUNT_TOKENS_READ: &str = "eb56a6953c034b9d97dd838155666f06";
 pub(crate) const ACCOUNT_TOKENS_WRITE: &str = "5bc3f8b21c554832afc660159ab75fa4";
 pub(crate) const USER_TOKENS_WRITE: &str = "686d18d5ac6c441c867cbf6771e58a0a";
+pub(crate) const ORGANIZATIONS_READ: &str = "26bc23f853634eb4bff59983b9064fde";
+pub(crate) const ORGANIZATIONS_WRITE: &str = "bfe0d8686a584fa680f4c53b5eb0de6d";
 pub(crate) const AUDIT_LOGS_READ: &str = "b05b28e839c54467a7d6cba5d3abb5a3";
 pub(crate) const DNS_READ: &str = "82e64a83756745bbbb1c9c2701bf816b";
 

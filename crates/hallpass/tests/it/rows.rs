@@ -7,7 +7,7 @@ use crate::harness::{Place, TestServer};
 use crate::inspect::Database;
 
 /// Every table but `activity`, which is written in the background, with its columns.
-const TABLES: [(&str, &[&str]); 19] = [
+const TABLES: [(&str, &[&str]); 21] = [
     ("meta", &["key", "value"]),
     ("revision", &["n"]),
     ("changes", &["revision", "kind", "object_id"]),
@@ -48,6 +48,24 @@ const TABLES: [(&str, &[&str]); 19] = [
             "rotated_at",
             "created_at",
             "updated_at",
+        ],
+    ),
+    (
+        "organizations",
+        &["account_id", "auth_domain", "body", "key_rotation_interval_days", "created_at", "updated_at"],
+    ),
+    // All but the encrypted half, which is no text.
+    (
+        "signing_keys",
+        &[
+            "kid",
+            "account_id",
+            "state",
+            "modulus",
+            "certificate",
+            "created_at",
+            "signs_since",
+            "published_until",
         ],
     ),
     (

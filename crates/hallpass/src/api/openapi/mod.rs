@@ -6,6 +6,7 @@ mod accounts;
 mod api_tokens;
 mod app_schemas;
 mod apps;
+mod organizations;
 mod parameters;
 mod schemas;
 mod service_tokens;
@@ -31,6 +32,7 @@ pub(super) use api_tokens::ApiTokens;
 pub(super) use apps::{
     Apps, create_policy, delete_policy, get_policy, list_policies, make_reusable, update_policy,
 };
+pub(super) use organizations::{Organizations, get_keys, rotate_keys, update_keys};
 pub(super) use service_tokens::ServiceTokens;
 
 /// What a route does, for those who call it.
@@ -302,6 +304,7 @@ static SCHEMAS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     let mut all = schemas::all();
     all.extend(token_schemas::all());
     all.extend(app_schemas::all());
+    all.extend(organizations::schemas());
     all
 });
 

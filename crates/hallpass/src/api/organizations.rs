@@ -1,0 +1,64 @@
+//! The door to organizations. Each account has one from its beginning, so that a create is a replacement; a zone's is its account's.
+
+use axum::extract::State;
+use axum::response::Response;
+use hallpass_core::organization::Organization;
+use hallpass_core::permission::Permission;
+use hallpass_core::wire::organizations::{self as wire, Change};
+use serde_json::Value;
+
+use super::auth::Authenticated;
+use super::error::ApiError;
+use super::extract::{At, Unread};
+use super::{Api, created, ok};
+
+const READ: Permission = Permission::ORGANIZATIONS_READ;
+const WRITE: Permission = Permission::ORGANIZATIONS_WRITE;
+
+pub(super) async fn get(State(api): State<Api>, caller: Authenticated, at: At) -> Result<Response, ApiError> {
+    let grant = caller.grant(READ, at.scope(&api)?)?;
+    let found = api.store.organizations().find(&grant).await?;
+    Ok(ok(wire::Organization::show(&found.ok_or(ApiError::NotAllowed)?)))
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    body: Unread,
+) -> Result<Response, ApiError> {
+    let changed = change(&api, &caller, &at, body, Change::Replace).await?;
+    Ok(created(wire::Organization::show(&changed)))
+}
+
+pub(super) async fn replace(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    body: Unread,
+) -> Result<Response, ApiError> {
+    let changed = change(&api, &caller, &at, body, Change::Replace).await?;
+    Ok(ok(wire::Organization::show(&changed)))
+}
+
+pub(super) async fn merge(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    body: Unread,
+) -> Result<Response, ApiError> {
+    let changed = change(&api, &caller, &at, body, Change::Merge).await?;
+    Ok(ok(wire::Organization::show(&changed)))
+}
+
+async fn change(
+    api: &Api,
+    caller: &Authenticated,
+    at: &At,
+    body: Unread,
+    how: fn(Value) -> Change,
+) -> Result<Organization, ApiError> {
+    let (_, grant, body) = body.with_grant(api, caller, WRITE, at.scope(api)?).await?;
+    let changed = api.store.organizations().change(&grant, how(body), api.world.now()).await;
+    changed.map_err(|error| ApiError::of_write(error, ApiError::NotAllowed))
+}
