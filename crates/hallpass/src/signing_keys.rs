@@ -58,6 +58,9 @@ impl std::fmt::Debug for WrapKey {
 
 impl WrapKey {
     /// The one that belongs to a server key.
+    ///
+    /// # Panics
+    /// Never: the derived key has the length that the cipher wants.
     #[expect(clippy::expect_used, reason = "32 bytes are always a key of AES-256")]
     pub fn new(server_key: &ServerKey) -> Self {
         let key = server_key.signing_key_wrap();

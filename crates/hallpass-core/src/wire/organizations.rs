@@ -20,7 +20,10 @@ const FLAGS: [&str; 3] = ["allow_authenticate_via_warp", "auto_redirect_to_ident
 
 /// An organization as replies show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "they are the original's fields, and independent of each other")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the original's fields, and independent of each other"
+)]
 pub struct Organization {
     /// Stored and echoed.
     #[serde(default)]
