@@ -270,7 +270,6 @@ fn arrows_point_down() {
         ("config/", &["telemetry"]),
         ("server_key.rs", &["world"]),
         ("signing_keys.rs", &["server_key", "world"]),
-        ("signing_keys_tests.rs", &[]),
         ("store/", &["store", "server_key", "signing_keys", "world"]),
         ("api/", &["api", "live", "store", "world"]),
         ("serve.rs", &["api", "tls"]),

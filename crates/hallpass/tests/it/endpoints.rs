@@ -20,8 +20,6 @@ pub(crate) const APPS_WRITE: &str = "1e13c5124ca64b72b1969a67e8829049";
 pub(crate) const ZONE_APPS_READ: &str = "eb258a38ea634c86a0c89da6b27cb6b6";
 pub(crate) const ZONE_APPS_WRITE: &str = "959972745952452f8be2452be8cbb9f2";
 pub(crate) const APPS_REVOKE: &str = "6c9d1cfcfc6840a987d1b5bfb880a841";
-pub(crate) const ORGANIZATIONS_READ: &str = "26bc23f853634eb4bff59983b9064fde";
-pub(crate) const ORGANIZATIONS_WRITE: &str = "bfe0d8686a584fa680f4c53b5eb0de6d";
 pub(crate) const USER_TOKENS_READ: &str = "0cc3a61731504c89b99ec1be78b77aa0";
 
 /// One route, a body that it takes, what its caller must hold, and what it then answers.
