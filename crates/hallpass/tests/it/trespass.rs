@@ -3,7 +3,8 @@
 
 use serde_json::json;
 
-use crate::endpoints::{APPS_READ, ORGANIZATIONS_READ, ZONE_APPS_READ, ZONE_APPS_WRITE};
+use crate::harness::ORGANIZATIONS_READ;
+use crate::endpoints::{APPS_READ, ZONE_APPS_READ, ZONE_APPS_WRITE};
 use crate::endpoints::{Asks, Objects, TABLE, at_root, call, holder, other_groups, refused, state};
 use crate::harness::{
     ACCOUNT_TOKENS_READ, AUDIT_LOGS_READ, DNS_READ, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer,
