@@ -7,8 +7,8 @@ use crate::harness::ORGANIZATIONS_READ;
 use crate::endpoints::{APPS_READ, ZONE_APPS_READ, ZONE_APPS_WRITE};
 use crate::endpoints::{Asks, Objects, TABLE, at_root, call, holder, other_groups, refused, state};
 use crate::harness::{
-    ACCOUNT_TOKENS_READ, AUDIT_LOGS_READ, DNS_READ, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, TestServer,
-    allow, both_engines, text,
+    ACCOUNT_TOKENS_READ, AUDIT_LOGS_READ, DNS_READ, ORGANIZATIONS_READ, SERVICE_TOKENS_READ,
+    SERVICE_TOKENS_WRITE, TestServer, allow, both_engines, text,
 };
 
 const FOREIGN: &str = "com.cloudflare.edge.r2.bucket.b";
