@@ -181,13 +181,13 @@ settings! {
             Text, "gate" "ADDR|off", "HALLPASS_GATE", "127.0.0.1:8485", AtStart;
         /// How long the gate may go without hearing from the store before it refuses everything, from `1s` to `1h`
         max_staleness: Duration = one(read::staleness),
-            Text, "gate-max-staleness" "DURATION", "HALLPASS_GATE_MAX_STALENESS", "60s", AtReload;
+            Text, "gate-max-staleness" "TIME", "HALLPASS_GATE_MAX_STALENESS", "60s", AtReload;
         /// Addresses or networks of proxies that may ask the gate, in place of loopback (repeat, or separate by commas)
         trusted_peers: Vec<IpNet> = list(read::peer),
             List, "gate-trusted-peer" "CIDR", "HALLPASS_GATE_TRUSTED_PEERS", "", AtReload;
         /// Let everybody who reaches the gate ask it: only where nothing but your proxies can
         trust_everyone: bool = one(read::switch),
-            Switch, "gate-trust-everyone" "true|false", "HALLPASS_GATE_TRUST_EVERYONE", "false", AtReload;
+            Switch, "gate-trust-everyone" "BOOL", "HALLPASS_GATE_TRUST_EVERYONE", "false", AtReload;
     }
     /// The operator's listener.
     operator: OperatorSettings {

@@ -98,7 +98,7 @@ key = "/nonexistent/key.pem"
 colour = "red"
 [log]
 filter = "=="
-[gate]
+[door]
 listen = "x"
 "#;
     insta::assert_snapshot!(refused(text), @r#"
@@ -112,7 +112,7 @@ listen = "x"
       FILE:10:7: tls.key needs its certificate: name it by tls.certificate
       FILE:11:1: unknown key `tls.colour`; [tls] knows certificate, key
       FILE:13:10: log.filter must be a level, or a list like info,hallpass=debug: invalid filter directive
-      FILE:14:2: unknown section [gate]; there are [store], [api], [tls], [operator], [log]
+      FILE:14:2: unknown section [door]; there are [store], [api], [tls], [gate], [operator], [log]
     "#);
 }
 

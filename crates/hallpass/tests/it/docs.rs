@@ -304,7 +304,7 @@ fn arrows_point_down() {
         }
         let layer = LAYERS.iter().find(|(layer, _)| file.starts_with(layer));
         let (_, allowed) = layer.unwrap_or_else(|| panic!("{path} is in no layer of this test"));
-        let code = code(&text);
+        let code = code_without_tests(&path, &text);
         for import in imports(&code) {
             assert!(allowed.contains(&import.as_str()), "{path} imports crate::{import}");
         }
