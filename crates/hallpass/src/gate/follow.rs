@@ -77,8 +77,12 @@ impl Inner {
         let News { revision, newest, tokens, gone, guards } = news;
         let directory = self.directory.load();
         // First those that are gone: a token that came later may have the client ID of one of them.
-        gone.into_iter().for_each(|id| directory.remove(id));
-        tokens.into_iter().for_each(|token| directory.set(token));
+        for id in gone {
+            directory.remove(id);
+        }
+        for token in tokens {
+            directory.set(token);
+        }
         if let Some(guards) = guards {
             self.snapshot.store(Arc::new(Snapshot::from(guards)));
         }

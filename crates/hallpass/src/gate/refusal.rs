@@ -38,6 +38,9 @@ pub struct References(LessSafeKey);
 
 impl References {
     /// Under the server key.
+    ///
+    /// # Panics
+    /// Never: the key has the length that the cipher wants.
     #[expect(clippy::expect_used, reason = "the key has the cipher's length")]
     pub fn new(key: &ServerKey) -> Self {
         let key = UnboundKey::new(&AES_256_GCM_SIV, &key.reference_key()).expect("32 bytes");

@@ -14,7 +14,7 @@ use super::audit::Entry;
 use super::engine::PATIENCE;
 
 /// How long a follower may take: a little longer than it waits for the store itself.
-const HEARING_TIME: Duration = Duration::from_millis(PATIENCE.as_millis() as u64 + 1_000);
+const HEARING_TIME: Duration = PATIENCE.saturating_add(Duration::from_secs(1));
 /// A token that ends within this time, in microseconds, may end before its refresh is followed by itself.
 const ENDING_SOON: i64 = 2_000_000;
 
