@@ -3,7 +3,6 @@
 
 use serde_json::json;
 
-use crate::harness::ORGANIZATIONS_READ;
 use crate::endpoints::{APPS_READ, ZONE_APPS_READ, ZONE_APPS_WRITE};
 use crate::endpoints::{Asks, Objects, TABLE, at_root, call, holder, other_groups, refused, state};
 use crate::harness::{
