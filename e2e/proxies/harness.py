@@ -307,6 +307,7 @@ class Site:
         host: str = HOST,
         body: bytes | None = None,
         timeout: float = 20,
+        source: str = "127.0.0.1",
     ) -> Reply:
         """Sends these very bytes. Status 0: the proxy closed the connection without an answer, or took too long."""
         mark = uuid.uuid4().hex
@@ -317,7 +318,7 @@ class Site:
         if body is not None:
             lines.append(b"Content-Length: %d" % len(body))
         request = b"\r\n".join(lines) + b"\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout, source_address=(source, 0)) as connection:
             try:
                 connection.sendall(request + (body or b""))
             except (BrokenPipeError, ConnectionResetError):

@@ -38,6 +38,17 @@ def test_no_spelling_of_this_header_brings_the_clients_value_to_the_service(site
         assert reply.received is not None, "a forged identity is no reason to refuse, only to forget"
 
 
+def test_caddy_forgets_forged_spellings_also_where_it_is_told_to_let_underscores_in(started):
+    spelled = [name.replace("-", "_") for name in h.IDENTITY]
+    option = f"\tservers {{\n\t\texpected_underscore_headers {' '.join(spelled)}\n\t}}\n"
+    site = started("caddy", lambda text: text.replace("\tadmin off\n", "\tadmin off\n" + option))
+
+    for target in ("/", "/public"):
+        reply = site.send(target, [*((name, FORGED) for name in spelled), *h.CREDENTIAL])
+        assert reply.status == 200
+        assert FORGED not in reply.received.text()
+
+
 def test_an_empty_identity_takes_the_place_of_a_forged_one(site):
     """On a bypass the gate has nobody to name; the client's value must not fill the gap."""
     reply = site.send("/public", [(name, FORGED) for name in h.IDENTITY])
