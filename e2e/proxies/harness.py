@@ -158,11 +158,19 @@ class _OriginConnection(socketserver.StreamRequestHandler):
             while request := self._read():
                 for mark in request.all(MARK):
                     self.server.received[mark] = request
+                if "websocket" in request.all("Upgrade"):
+                    return self._echo()
                 answer = request.as_json()
                 head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
                 self.wfile.write(head.encode() + (b"" if request.method == "HEAD" else answer))
         except (OSError, ValueError):
             pass
+
+    def _echo(self) -> None:
+        """Agrees to another protocol, in which everything is said twice."""
+        self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        while data := self.connection.recv(65536):
+            self.wfile.write(data)
 
     def _read(self) -> Received | None:
         line = self.rfile.readline().decode("latin-1").rstrip("\r\n")
