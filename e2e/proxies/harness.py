@@ -158,7 +158,7 @@ class _OriginConnection(socketserver.StreamRequestHandler):
             while request := self._read():
                 for mark in request.all(MARK):
                     self.server.received[mark] = request
-                if "websocket" in request.all("Upgrade"):
+                if "websocket" in request.all("Upgrade") and "upgrade" in str(request.all("Connection")).lower():
                     return self._echo()
                 answer = request.as_json()
                 head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"

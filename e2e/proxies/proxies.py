@@ -111,8 +111,8 @@ class Proxy:
         while self._child.poll() is None and time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                # Traefik listens before it has read its second file.
-                if self.site.send("/public").status != 404:
+                # Traefik listens before it has read its second file. No status: it speaks HTTP/2 alone.
+                if self.site.send("/public").status in (0, 200):
                     return
             except OSError:
                 pass
