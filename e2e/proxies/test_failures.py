@@ -1,0 +1,44 @@
+"""The gate in trouble: nothing passes, and afterwards everything is as it was."""
+
+from __future__ import annotations
+
+import pytest
+
+import harness as h
+
+
+@pytest.fixture
+def broken(site, request):
+    """A site whose gate is in trouble until the test is over."""
+    trouble = request.param
+    site.tap.disconnect()
+    if trouble == "is gone":
+        site.tap.cut()
+    else:
+        site.tap.behaviour = trouble
+    yield site
+    if trouble != "is gone":
+        site.tap.cut()
+    site.tap.mend()
+    assert site.send("/", h.CREDENTIAL).status == 200, "it recovers"
+
+
+@pytest.mark.parametrize("broken", ["is gone", "close", "garble", "hang"], indirect=True)
+def test_nothing_passes_while_the_gate(broken):
+    targets = ["/"] if broken.tap.behaviour == "hang" else ["/", "/public", "/dashboard?x=/public"]
+    for target in targets:
+        reply = broken.send(target, h.CREDENTIAL, timeout=4)
+
+        assert reply.received is None
+        if broken.name == "traefik" and broken.tap.behaviour == "hang":
+            assert reply.status == 0, "Traefik waits for half a minute, and nobody can tell it not to"
+        else:
+            assert reply.status >= 500
+
+
+def test_the_secret_is_in_no_log_of_the_proxy(proxy):
+    for target in ("/", "/public", "/elsewhere"):
+        proxy.site.send(target, h.CREDENTIAL)
+    proxy.site.send("/", h.WRONG_SECRET)
+
+    assert h.CLIENT_SECRET not in proxy.log()
