@@ -26,7 +26,7 @@ START_TIMEOUT = 30
 
 # What `hallpass dev` starts with.
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
-API_TOKEN = "Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY"
+USER = {"X-Auth-Email": "user@example.com", "X-Auth-Key": "144c9defac04969c7bfad8efaa8ea194"}
 SERVICE_TOKEN = "f174e90a-fafe-4643-bbbc-4a0ed4fc8415"
 CLIENT_ID = "88bf3b6d86161464f6509f7219099e57.access.example.com"
 CLIENT_SECRET = "bdd31cbc4dec990953e39163fbbb194c93313ca9f0a6e420346af9d326b1d2a5"
@@ -90,7 +90,7 @@ class Hallpass:
         raise RuntimeError(f"{BINARY} did not become ready\n{said}")
 
     def _post(self, path: str, body: dict) -> None:
-        headers = {"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"}
+        headers = {**USER, "Content-Type": "application/json"}
         request = urllib.request.Request(
             self.base_url + path, method="POST", headers=headers, data=json.dumps(body).encode()
         )
