@@ -16,6 +16,9 @@ use crate::time::Timestamp;
 /// The longest pattern that is kept: an index of the database has to hold it.
 const MAX_PATTERN: usize = 1_024;
 
+/// How long an assertion is good at most, in seconds: a day (compatibility, D28).
+pub const LONGEST_SESSION: u32 = 86_400;
+
 /// An application.
 #[derive(Debug, Clone, PartialEq)]
 pub struct App {
@@ -31,7 +34,7 @@ pub struct App {
     pub aud: Audience,
     /// The hosts and paths that it protects; at least one.
     pub patterns: Vec<Pattern>,
-    /// How long an assertion for it is good, in seconds: at most a day (compatibility, D28).
+    /// How long an assertion for it is good, in seconds: at most [`LONGEST_SESSION`], and 0 if it wants none kept.
     pub session_seconds: u32,
     /// The one header that may carry a credential as JSON, in lower case.
     pub credential_header: Option<String>,
@@ -298,14 +301,23 @@ impl AppIndex {
     /// The application that a request is for: the one with the most specific pattern that covers it, in the order of
     /// [`Pattern::by_specificity`].
     pub fn find(&self, request: &CanonicalRequest) -> Option<&Arc<App>> {
-        let host = request.host();
+        self.first(request.host(), |pattern| pattern.covers_path(request.path()))
+    }
+
+    /// The application to which a host belongs whatever the path: the one with the most specific pattern for that host.
+    pub fn at_host(&self, host: &str) -> Option<&Arc<App>> {
+        self.first(host, |_| true)
+    }
+
+    fn first(&self, host: &str, covers_path: impl Fn(&Pattern) -> bool) -> Option<&Arc<App>> {
         let exact = self.exact.get(host).into_iter().flatten();
-        if let Some(entry) = exact.into_iter().find(|entry| entry.pattern.covers_path(request.path())) {
+        if let Some(entry) = exact.into_iter().find(|entry| covers_path(&entry.pattern)) {
             return Some(&entry.app);
         }
         let ends = host.rmatch_indices('.').take(self.wild_labels).filter_map(|(dot, _)| host.get(dot + 1..));
         let ends = ends.chain(std::iter::once("")).filter_map(|end| self.wild.get(end));
-        let best = ends.filter_map(|entries| entries.iter().find(|entry| entry.pattern.covers(request)));
+        let covers = |entry: &&Entry| entry.pattern.covers_host(host) && covers_path(&entry.pattern);
+        let best = ends.filter_map(|entries| entries.iter().find(covers));
         best.min_by_key(|entry| entry.rank).map(|entry| &entry.app)
     }
 

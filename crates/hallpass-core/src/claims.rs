@@ -2,12 +2,10 @@
 
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, LONGEST_SESSION};
 use crate::decision::Permit;
 use crate::time::Timestamp;
 
-/// The longest lifetime of an assertion, in seconds: a day.
-const LONGEST: u32 = 86_400;
 /// The lifetime where the application wants none, in seconds: the request still has to reach the service.
 const SHORTEST: u32 = 60;
 
@@ -37,7 +35,7 @@ impl Claims {
     pub fn new(permit: &Permit, app: &App, issuer: &str, now: Timestamp) -> Self {
         let lifetime = match app.session_seconds {
             0 => SHORTEST,
-            seconds => seconds.min(LONGEST),
+            seconds => seconds.min(LONGEST_SESSION),
         };
         let iat = now.floor_second().as_micros() / 1_000_000;
         Self {

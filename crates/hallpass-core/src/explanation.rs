@@ -157,14 +157,18 @@ impl Holder<'_> {
         });
         let mut decided = false;
         let mut explained = Vec::with_capacity(app.policies.len());
-        for attached in asked.into_iter().chain(for_people) {
+        for attached in asked {
             if decided {
                 explained.push(not_reached(attached));
                 continue;
             }
             decided = fit.is_some_and(|fit| fit.policy_id == attached.policy.id);
-            let outcome = if decided { PolicyOutcome::Decides } else { outcome_of_passed_over(attached) };
+            let outcome = if decided { PolicyOutcome::Decides } else { PolicyOutcome::DoesNotFit };
             explained.push(self.policy(attached, outcome, request, facts));
+        }
+        // Wherever they stand: they were never going to be asked.
+        for attached in for_people {
+            explained.push(self.policy(attached, PolicyOutcome::NotForMachines, request, facts));
         }
         Explanation { verdict, because: self.because(verdict), policies: explained }
     }
@@ -370,13 +374,6 @@ fn people_only(decision: PolicyDecision, fits: Outcome) -> &'static str {
              Service Auth policy (decision non_identity)."
         }
         _ => "An allow policy is about people and never lets a token in.",
-    }
-}
-
-fn outcome_of_passed_over(attached: &AttachedPolicy) -> PolicyOutcome {
-    match attached.policy.decision {
-        PolicyDecision::Allow | PolicyDecision::Deny => PolicyOutcome::NotForMachines,
-        PolicyDecision::Bypass | PolicyDecision::NonIdentity => PolicyOutcome::DoesNotFit,
     }
 }
 

@@ -253,9 +253,9 @@ async fn add_faults(State(emulator): State<Emulator>, body: Unread) -> Result<Re
     const MOST: u32 = 1_000;
     let body = body.json().await?;
     let mut fields = Fields::of_body(&body)?;
-    let retry_after = fields.whole_number("retry_after", 3_600).unwrap_or(1);
-    let times = fields.whole_number("times", MOST).unwrap_or(1);
-    let fault = match fields.whole_number("status", 599) {
+    let retry_after = fields.whole_number("retry_after", 0..=3_600).unwrap_or(1);
+    let times = fields.whole_number("times", 0..=MOST).unwrap_or(1);
+    let fault = match fields.whole_number("status", 0..=599) {
         Some(429) => Some(Fault::TooManyRequests { retry_after_seconds: retry_after.into() }),
         Some(500) => Some(Fault::Internal),
         _ => {

@@ -7,14 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::body::{Fields, InvalidField};
 use super::policies::{self, MAX_PRECEDENCE, Policy, PolicySpec};
-use crate::app::{self, Pattern};
+use crate::app::{self, LONGEST_SESSION, Pattern};
 use crate::id::{AppId, PolicyId};
 use crate::service_token::Name;
 use crate::time::Timestamp;
 use crate::validity::GoDuration;
 
 /// An assertion is good for a day at most (compatibility, D28).
-const DAY_SECONDS: i64 = 86_400;
 /// The one type that Hallpass has.
 const SELF_HOSTED: &str = "self_hosted";
 /// What `session_duration` is where nobody said.
@@ -192,7 +191,7 @@ pub fn read(body: &Value, fresh: &mut impl FnMut() -> PolicyId) -> Result<AppSpe
         let serves = fields.value("name").is_none();
         Name::parse(&Addresses::of(&kept).domain).ok().filter(|_| serves)
     });
-    let session_seconds = fields.parsed("session_duration", read_session).unwrap_or(86_400);
+    let session_seconds = fields.parsed("session_duration", read_session).unwrap_or(LONGEST_SESSION);
     let credential_header = fields.parsed("read_service_tokens_from_header", read_header);
     let service_auth_401 = fields.boolean("service_auth_401_redirect").unwrap_or(false);
     for key in ["app_launcher_visible", "http_only_cookie_attribute", "auto_redirect_to_identity"] {
@@ -274,12 +273,12 @@ fn read_patterns(fields: &mut Fields<'_>) -> Vec<Pattern> {
     patterns
 }
 
-/// A whole number of seconds, at least one and at most a day; what is longer is kept as text and cut to a day.
+/// A whole number of seconds, at most a day; what is longer is kept as text and cut to a day.
 fn read_session(text: &str) -> Result<u32, &'static str> {
     const RULE: &str = "session_duration must be a duration such as 30m or 24h, and not negative";
     let nanos = GoDuration::parse(text).map_err(|_| RULE)?.as_nanos();
     let seconds = nanos.div_euclid(1_000_000_000) + i64::from(nanos.rem_euclid(1_000_000_000) > 0);
-    if nanos < 0 { Err(RULE) } else { u32::try_from(seconds.clamp(1, DAY_SECONDS)).map_err(|_| RULE) }
+    if nanos < 0 { Err(RULE) } else { u32::try_from(seconds.min(LONGEST_SESSION.into())).map_err(|_| RULE) }
 }
 
 /// A header's name, in lower case; not one that Hallpass, or HTTP itself, gives another meaning.
@@ -356,7 +355,7 @@ fn read_policy(
         }
         Value::Object(object) => {
             let mut fields = Fields::of_object(object, pointer.to_owned());
-            let precedence = fields.whole_number("precedence", MAX_PRECEDENCE).unwrap_or(next);
+            let precedence = fields.whole_number("precedence", 0..=MAX_PRECEDENCE).unwrap_or(next);
             let sent = fields.value("id").is_some();
             let id = fields.parsed("id", str::parse::<PolicyId>);
             let described = !sent || fields.value("decision").is_some();

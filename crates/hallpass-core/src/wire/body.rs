@@ -1,6 +1,7 @@
 //! Reading a request's body: strict JSON, every field looked at, all errors at once.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -131,12 +132,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A whole number from 0 to `most`, if it was sent; `2.0` is one too.
-    pub fn whole_number(&mut self, key: &str, most: u32) -> Option<u32> {
+    /// A whole number within a range, if it was sent; `2.0` is one too.
+    pub fn whole_number(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let number = self.typed(key, "must be a number", Value::as_number)?;
-        let whole = whole(number).filter(|number| *number <= most);
+        let whole = whole(number).filter(|number| range.contains(number));
         if whole.is_none() {
-            self.refuse(key, format_args!("{key} must be a whole number from 0 to {most}"));
+            let (least, most) = range.into_inner();
+            self.refuse(key, format_args!("{key} must be a whole number from {least} to {most}"));
         }
         whole
     }
@@ -284,11 +286,11 @@ mod tests {
         for (key, expected) in
             [("a", Some(2)), ("b", Some(2)), ("c", Some(0)), ("h", None), ("i", Some(0)), ("z", None)]
         {
-            assert_eq!(fields.whole_number(key, 2_147_483_647), expected, "{key}");
+            assert_eq!(fields.whole_number(key, 0..=2_147_483_647), expected, "{key}");
         }
         assert!(fields.errors.is_empty());
         for key in ["d", "e", "f", "g", "j"] {
-            assert_eq!(fields.whole_number(key, 2_147_483_647), None, "{key}");
+            assert_eq!(fields.whole_number(key, 0..=2_147_483_647), None, "{key}");
         }
         let pointers: Vec<_> = fields.errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/d", "/e", "/f", "/g", "/j"]);

@@ -37,10 +37,7 @@ pub fn read_update(body: &Value) -> Result<u32, Vec<InvalidField>> {
     if fields.value(DAYS).is_none() {
         fields.refuse(DAYS, "key_rotation_interval_days is a required field");
     }
-    let days = fields.whole_number(DAYS, *INTERVAL_DAYS.end());
-    if days.is_some_and(|days| days < *INTERVAL_DAYS.start()) {
-        fields.refuse(DAYS, format_args!("{DAYS} must be at least {}", INTERVAL_DAYS.start()));
-    }
+    let days = fields.whole_number(DAYS, INTERVAL_DAYS);
     fields.finish(days)
 }
 

@@ -137,11 +137,7 @@ fn read_inactivity(fields: &mut Fields<'_>) -> Option<Inactivity> {
             fields.refuse(needed, format_args!("{needed} is required where enabled is true"));
         }
     }
-    let days = fields.whole_number("inactivity_threshold_days", *THRESHOLD_DAYS.end());
-    if days.is_some_and(|days| days < *THRESHOLD_DAYS.start()) {
-        let rule = format_args!("inactivity_threshold_days must be at least {}", THRESHOLD_DAYS.start());
-        fields.refuse("inactivity_threshold_days", rule);
-    }
+    let days = fields.whole_number("inactivity_threshold_days", THRESHOLD_DAYS);
     let action = fields.parsed("action", |text| match text {
         "disable" => Ok(InactivityAction::Disable),
         "delete" => Ok(InactivityAction::Delete),

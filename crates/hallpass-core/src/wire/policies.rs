@@ -112,7 +112,7 @@ pub fn read(body: &Value) -> Result<PolicySpec, Vec<InvalidField>> {
 /// Reads the body of a create or of an update of a policy of an application, with its place there if one was sent.
 pub fn read_of_app(body: &Value) -> Result<(PolicySpec, Option<u32>), Vec<InvalidField>> {
     let mut fields = Fields::of_body(body)?;
-    let precedence = fields.whole_number("precedence", MAX_PRECEDENCE);
+    let precedence = fields.whole_number("precedence", 0..=MAX_PRECEDENCE);
     let spec = read_fields(&mut fields);
     fields.finish(spec.map(|spec| (spec, precedence)))
 }

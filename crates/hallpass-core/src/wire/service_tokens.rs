@@ -120,7 +120,7 @@ fn read_fields(fields: &mut Fields<'_>) -> Edit {
         name: fields.parsed("name", Name::parse),
         validity: fields.parsed("duration", Validity::parse),
         enabled: fields.boolean("enabled"),
-        secret_version: fields.whole_number("client_secret_version", MAX_SECRET_VERSION),
+        secret_version: fields.whole_number("client_secret_version", 0..=MAX_SECRET_VERSION),
         previous_secret_expires_at: if fields.is_null(PREVIOUS) {
             Patch::Clear
         } else {

@@ -1,19 +1,22 @@
 //! The gate as proxies meet it: requests in, answers out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hallpass_core::app::{AppIndex, Audience};
+use hallpass_core::app::{App, AppIndex, Audience};
 use hallpass_core::decision::Reason;
+use hallpass_core::id::AccountId;
 use hallpass_core::policy::PolicyDecision;
 use hallpass_core::rule::Rule;
 use serde_json::Value;
 
 use super::place_tests::{
-    DIALECTS, IDENTITY, LOOPBACK, Place, app, client_id, now, pair, question, request, with,
+    ACCOUNT, DIALECTS, IDENTITY, LOOPBACK, Place, app, client_id, key_set, now, organization, pair, question,
+    request, with,
 };
 use super::snapshot::Snapshot;
 use super::{Settings, Trust, UNHEARD};
@@ -22,7 +25,7 @@ use super::{Settings, Trust, UNHEARD};
 async fn a_live_token_passes_in_every_dialect_with_every_identity_header() {
     let place = Place::new().await;
     for dialect in DIALECTS {
-        let reply = place.ask(&with(dialect, "grafana.example.com", &pair(1, "secret 1"))).await;
+        let reply = place.ask(&with(dialect, "grafana.example.com", &pair(1, "secret-1"))).await;
         assert_eq!((reply.status, reply.body.as_str()), (200, ""), "{dialect}");
         assert_eq!(reply.headers["hallpass-client-id"], client_id(1).to_string());
         assert_eq!(reply.headers["hallpass-token-name"], "build%20%C3%A9%20100%25");
@@ -41,7 +44,7 @@ async fn a_live_token_passes_in_every_dialect_with_every_identity_header() {
 #[tokio::test]
 async fn a_bypass_lets_everybody_in_and_every_identity_header_arrives_empty() {
     let place = Place::new().await;
-    for credential in [vec![], pair(1, "secret 1").to_vec(), pair(8, "nonsense").to_vec()] {
+    for credential in [vec![], pair(1, "secret-1").to_vec(), pair(8, "nonsense").to_vec()] {
         let credential: Vec<_> =
             credential.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let reply = place.ask(&question("caddy", "wiki.example.com", "/open/door", &credential)).await;
@@ -53,14 +56,14 @@ async fn a_bypass_lets_everybody_in_and_every_identity_header_arrives_empty() {
 #[tokio::test]
 async fn refusals_of_credentials_differ_in_nothing_but_their_reference() {
     let place = Place::new().await;
-    let half = pair(1, "secret 1")[..1].to_vec();
+    let half = pair(1, "secret-1")[..1].to_vec();
     let cases = [
-        (pair(8, "secret 8").to_vec(), Reason::Unknown),
-        (pair(1, "secret 2").to_vec(), Reason::WrongSecret),
-        (pair(2, "secret 2").to_vec(), Reason::Disabled),
-        (pair(3, "secret 3").to_vec(), Reason::Expired),
+        (pair(8, "secret-8").to_vec(), Reason::Unknown),
+        (pair(1, "secret-2").to_vec(), Reason::WrongSecret),
+        (pair(2, "secret-2").to_vec(), Reason::Disabled),
+        (pair(3, "secret-3").to_vec(), Reason::Expired),
         (half, Reason::Malformed),
-        ([pair(1, "secret 1"), pair(1, "secret 1")].concat(), Reason::Malformed),
+        ([pair(1, "secret-1"), pair(1, "secret-1")].concat(), Reason::Malformed),
     ];
     for dialect in DIALECTS {
         let mut first = None;
@@ -79,9 +82,9 @@ async fn the_other_refusals_have_their_own_status() {
     for dialect in DIALECTS {
         let nobody = place.ask(&with(dialect, "grafana.example.com", &[])).await;
         assert_eq!((nobody.status, place.reason(&nobody)), (403, Reason::NoCredential));
-        let nowhere = place.ask(&with(dialect, "other.example.com", &pair(1, "secret 1"))).await;
+        let nowhere = place.ask(&with(dialect, "other.example.com", &pair(1, "secret-1"))).await;
         assert_eq!((nowhere.status, place.reason(&nowhere)), (403, Reason::NoApp));
-        let elsewhere = place.ask(&with(dialect, "ci.example.com", &pair(1, "secret 1"))).await;
+        let elsewhere = place.ask(&with(dialect, "ci.example.com", &pair(1, "secret-1"))).await;
         assert_eq!((elsewhere.status, place.reason(&elsewhere)), (403, Reason::NotAllowed));
         assert!(nobody.headers.keys().all(|name| !IDENTITY.contains(&name.as_str())));
         assert_eq!(nobody.headers["cache-control"], "no-store");
@@ -92,7 +95,7 @@ async fn the_other_refusals_have_their_own_status() {
 async fn each_dialect_wants_its_own_headers_exactly_once() {
     let place = Place::new().await;
     for dialect in DIALECTS {
-        let good = with(dialect, "grafana.example.com", &pair(1, "secret 1"));
+        let good = with(dialect, "grafana.example.com", &pair(1, "secret-1"));
         let (ambiguous, own) = match dialect {
             "nginx" => (403, &["x-original-host", "x-original-uri", "x-real-ip"][..]),
             "envoy" => (400, &["host", "x-forwarded-for"][..]),
@@ -150,7 +153,7 @@ async fn headers_of_other_proxies_and_other_spellings_have_no_effect() {
 #[tokio::test]
 async fn only_trusted_peers_are_answered() {
     let place = Place::new().await;
-    let asked = with("caddy", "grafana.example.com", &pair(1, "secret 1"));
+    let asked = with("caddy", "grafana.example.com", &pair(1, "secret-1"));
     for (peer, status) in [
         ("127.0.0.1", 200),
         ("127.9.9.9", 200),
@@ -194,7 +197,7 @@ async fn a_gate_that_has_not_heard_for_too_long_refuses_even_what_needs_no_crede
 #[tokio::test]
 async fn a_clock_far_behind_the_store_and_a_missing_key_are_no_reason_to_guess() {
     let place = Place::new().await;
-    let asked = with("traefik", "grafana.example.com", &pair(1, "secret 1"));
+    let asked = with("traefik", "grafana.example.com", &pair(1, "secret-1"));
     place.gate.inner.newest.store(now().as_micros() + 5_000_000, Ordering::Release);
     assert_eq!(place.ask(&asked).await.status, 200);
     place.gate.inner.newest.store(now().as_micros() + 5_000_001, Ordering::Release);
@@ -210,7 +213,7 @@ async fn a_clock_far_behind_the_store_and_a_missing_key_are_no_reason_to_guess()
 #[tokio::test]
 async fn an_assertion_is_used_again_until_half_of_its_life_is_over_or_it_is_revoked() {
     let place = Place::new().await;
-    let asked = with("nginx", "grafana.example.com", &pair(1, "secret 1"));
+    let asked = with("nginx", "grafana.example.com", &pair(1, "secret-1"));
     let assertion = async || place.ask(&asked).await.headers["cf-access-jwt-assertion"].clone();
     let first = assertion().await;
     place.world.advance(1_800_000_000).unwrap();
@@ -232,7 +235,7 @@ async fn an_assertion_is_used_again_until_half_of_its_life_is_over_or_it_is_revo
 #[tokio::test]
 async fn no_other_path_is_ever_a_yes() {
     let place = Place::new().await;
-    let pair = pair(1, "secret 1");
+    let pair = pair(1, "secret-1");
     for target in [
         "/",
         "/auth",
@@ -334,4 +337,38 @@ async fn a_change_is_known_at_the_gate_before_it_is_answered() {
     assert!(end(&other) > first && end(&other) > gate.inner.world.now());
     call("DELETE", &one, "").await;
     assert!(known().is_none());
+}
+
+#[test]
+fn each_host_has_the_keys_of_its_own_account() {
+    let (home, abroad) = (AccountId::from_bytes(ACCOUNT), AccountId::from_bytes([8; 16]));
+    let service_auth = |n, pattern| app(n, pattern, PolicyDecision::NonIdentity, Rule::AnyValidServiceToken);
+    let theirs = |n, pattern| Arc::new(App { account_id: abroad, ..(*service_auth(n, pattern)).clone() });
+    let snapshot = Snapshot {
+        apps: AppIndex::new([
+            service_auth(1, "*.example.com"),
+            theirs(2, "ci*.example.com/deep"),
+            theirs(3, "wiki.example.com"),
+        ]),
+        groups: HashMap::new(),
+        organizations: HashMap::from([
+            (home, organization(home, "home.example.org")),
+            (abroad, organization(abroad, "abroad.example.org")),
+        ]),
+        keys: HashMap::from([(home, key_set(home)), (abroad, key_set(abroad))]),
+    };
+    for (host, account) in [
+        ("home.example.org", Some(home)),
+        ("abroad.example.org", Some(abroad)),
+        ("grafana.example.com", Some(home)),
+        ("ci.example.com", Some(abroad)),
+        ("ci-2.example.com", Some(abroad)),
+        ("wiki.example.com", Some(abroad)),
+        ("example.com", None),
+        ("a.b.example.com", None),
+        ("elsewhere.test", None),
+    ] {
+        let expected = account.map(|account| snapshot.keys[&account].published());
+        assert_eq!(snapshot.published(host), expected, "{host}");
+    }
 }

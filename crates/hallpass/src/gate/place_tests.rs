@@ -126,7 +126,7 @@ impl Place {
 
     pub(super) fn set_token(&self, n: u8, change: impl FnOnce(&mut KnownServiceToken)) {
         let id = ServiceTokenId::from_bytes([n; 16]);
-        let secret = ClientSecret::presented(&format!("secret {n}"));
+        let secret = ClientSecret::presented(&format!("secret-{n}"));
         let mut known = KnownServiceToken {
             id,
             account_id: AccountId::from_bytes(ACCOUNT),
@@ -147,15 +147,7 @@ impl Place {
 
     pub(super) fn set_apps(&self, apps: Vec<Arc<App>>) {
         let account_id = AccountId::from_bytes(ACCOUNT);
-        let organization = Organization {
-            account_id,
-            auth_domain: "acme.example.com".to_owned(),
-            name: "Acme".to_owned(),
-            inactivity: None,
-            body: Map::new(),
-            created_at: now(),
-            updated_at: now(),
-        };
+        let organization = organization(account_id, "acme.example.com");
         let old = self.gate.inner.snapshot.swap(Arc::default());
         let keys = match Arc::try_unwrap(old) {
             Ok(old) if !old.keys.is_empty() => old.keys,
@@ -239,7 +231,19 @@ pub(super) fn with(dialect: &str, host: &str, credential: &[(String, String)]) -
     question(dialect, host, "/", &credential)
 }
 
-fn key_set(account: AccountId) -> KeySet {
+pub(super) fn organization(account_id: AccountId, auth_domain: &str) -> Organization {
+    Organization {
+        account_id,
+        auth_domain: auth_domain.to_owned(),
+        name: "Acme".to_owned(),
+        inactivity: None,
+        body: Map::new(),
+        created_at: now(),
+        updated_at: now(),
+    }
+}
+
+pub(super) fn key_set(account: AccountId) -> KeySet {
     let world = World::standing(now());
     let wrap = WrapKey::new(&ServerKey::random(&world));
     let NewKey { kid, wrapped, modulus, certificate } = NewKey::make(account, &wrap, &world).unwrap();

@@ -39,21 +39,9 @@ impl Snapshot {
         let named = self.organizations.values().find(|one| one.auth_domain.eq_ignore_ascii_case(host));
         let account = match named {
             Some(organization) => Some(organization.account_id),
-            None => self.app_at(host).or_else(|| self.only_organization()),
+            None => self.apps.at_host(host).map(|app| app.account_id).or_else(|| self.only_organization()),
         };
         self.keys.get(&account?).map(KeySet::published)
-    }
-
-    fn app_at(&self, host: &str) -> Option<AccountId> {
-        let covers = |pattern: &str| match pattern.split_once('*') {
-            Some((before, after)) => {
-                let middle = host.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-                middle.is_some_and(|middle| !middle.is_empty() && !middle.contains('.'))
-            }
-            None => pattern == host,
-        };
-        let app = self.apps.apps().find(|app| app.patterns.iter().any(|pattern| covers(pattern.host())));
-        app.map(|app| app.account_id)
     }
 
     fn only_organization(&self) -> Option<AccountId> {

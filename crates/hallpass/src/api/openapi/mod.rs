@@ -6,6 +6,7 @@ mod accounts;
 mod api_tokens;
 mod app_schemas;
 mod apps;
+mod kinds;
 mod organizations;
 mod parameters;
 mod schemas;
@@ -18,7 +19,7 @@ use std::sync::LazyLock;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use hallpass_core::permission::{Permission, PermissionGroup};
+use hallpass_core::permission::PermissionGroup;
 use hallpass_core::wire::codes::{self, Code};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -32,6 +33,7 @@ pub(super) use api_tokens::ApiTokens;
 pub(super) use apps::{
     Apps, create_policy, delete_policy, get_policy, list_policies, make_reusable, update_policy,
 };
+use kinds::{Access, Body, Reply};
 pub(super) use organizations::{Organizations, get_keys, rotate_keys, update_keys};
 pub(super) use service_tokens::ServiceTokens;
 
@@ -52,47 +54,6 @@ pub struct Operation {
     links: Vec<(&'static str, String)>,
     /// Refusals beyond those that follow from access, path, query and body.
     codes: &'static [Code],
-}
-
-/// Who may call.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Access {
-    /// Anybody.
-    Anybody,
-    /// Whoever has a credential; they see what it reaches.
-    Credential,
-    /// Whoever shows the very token.
-    Token,
-    /// Whoever holds this.
-    Holder(Permission),
-    /// Whoever holds one of these.
-    HolderOfEither(Permission, Permission),
-}
-
-/// What is sent.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Body {
-    /// Nothing that anybody reads.
-    None,
-    /// JSON of this schema.
-    Required(&'static str),
-    /// JSON of this schema, or nothing.
-    Optional(&'static str),
-}
-
-/// What a success shows.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Reply {
-    /// One of these.
-    One(&'static str),
-    /// One of these, and a remark.
-    Remarked(&'static str),
-    /// A page of these, by number.
-    Page(&'static str),
-    /// A page of these, by cursor.
-    Cursor(&'static str),
-    /// This document.
-    Description,
 }
 
 impl Operation {
