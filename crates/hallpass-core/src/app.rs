@@ -241,6 +241,30 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// Whether there is a host that two hosts with `*` both cover.
+pub fn hosts_meet(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) if labels_meet(one, other) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn labels_meet(one: &str, other: &str) -> bool {
+    match (one.split_once('*'), other.split_once('*')) {
+        (None, _) => covers_label(other, one),
+        (_, None) => covers_label(one, other),
+        // The longer beginning with the longer end is a label that both cover.
+        (Some((start, end)), Some((other_start, other_end))) => {
+            (start.starts_with(other_start) || other_start.starts_with(start))
+                && (end.ends_with(other_end) || other_end.ends_with(end))
+        }
+    }
+}
+
 fn covers_label(wanted: &str, label: &str) -> bool {
     match wanted.split_once('*') {
         None => wanted == label,

@@ -417,3 +417,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn hosts_meet_where_one_host_is_covered_by_both() {
+    for (one, other, meet) in [
+        ("a.example.com", "a.example.com", true),
+        ("a.example.com", "b.example.com", false),
+        ("a.example.com", "example.com", false),
+        ("*.example.com", "a.example.com", true),
+        ("*.example.com", "a.b.example.com", false),
+        ("*.example.com", "*.example.com", true),
+        ("*.example.com", "*.example.org", false),
+        ("ci*.example.com", "*-2.example.com", true),
+        ("ci*.example.com", "c*.example.com", true),
+        ("ci*.example.com", "wiki*.example.com", false),
+        ("*ci.example.com", "*wiki.example.com", false),
+        ("*i.example.com", "*wiki.example.com", true),
+        ("a*.example.com", "b.example.com", false),
+        ("a.*.com", "*.example.com", true),
+        ("a.*.com", "b.*.com", false),
+    ] {
+        assert_eq!((hosts_meet(one, other), hosts_meet(other, one)), (meet, meet), "{one} {other}");
+    }
+}

@@ -17,7 +17,7 @@ use super::engine::{Tx, expect_rows, in_time, on_engine};
 use super::error::{Refusal, StoreError, WriteError};
 use super::guarded::{self, Common, Which, decode, insert, reaches, refuse, run, texts, update};
 use super::policies::{self, StoredPolicy};
-use super::{Page, Paging, Store, policy_rows, references};
+use super::{Page, Paging, Store, hosts, policy_rows, references};
 
 /// The applications that a grant reaches.
 #[derive(Debug)]
@@ -274,10 +274,11 @@ pub(super) async fn apply(
     Ok(Ok(Outcome::App(Box::new(app))))
 }
 
-/// A host and path belongs to one application. Those of a zone's routes lie in the zone.
+/// A host belongs to one account, and a host and path to one of its applications. Those of a zone's routes lie in the zone.
 async fn check_patterns(tx: &mut Tx, app: &App) -> Result<Result<(), Refusal>, sqlx::Error> {
     const ZONE: &str = "SELECT name FROM zones WHERE id = $1";
-    const OWNER: &str = "SELECT a.id, a.account_id, a.name FROM app_patterns p JOIN apps a ON a.id = p.app_id WHERE p.pattern = $1";
+    const OWNER: &str =
+        "SELECT a.id, a.name FROM app_patterns p JOIN apps a ON a.id = p.app_id WHERE p.pattern = $1";
     if let Some(zone) = app.zone_id {
         let name = texts::<(String,)>(tx, ZONE, &zone.to_string()).await?.into_iter().next();
         let name = name.map(|(name,)| name.to_ascii_lowercase()).unwrap_or_default();
@@ -287,17 +288,17 @@ async fn check_patterns(tx: &mut Tx, app: &App) -> Result<Result<(), Refusal>, s
             return Ok(Err(refuse("/domain", "domain does not belong to zone")));
         }
     }
+    if let Some(host) = hosts::of_another(tx, app.account_id, app.patterns.iter().map(Pattern::host)).await? {
+        return Ok(Err(Refusal::PatternTaken(format!(
+            "{host} belongs to another account, whole or in part"
+        ))));
+    }
     for pattern in &app.patterns {
-        let owner = texts::<(String, String, String)>(tx, OWNER, pattern.as_str()).await?.into_iter().next();
-        let Some((id, account, name)) = owner.filter(|(id, _, _)| *id != app.id.to_string()) else {
-            continue;
-        };
-        let pattern = pattern.as_str();
-        return Ok(Err(Refusal::PatternTaken(if account == app.account_id.to_string() {
-            format!("{pattern} belongs to application \"{name}\" ({id})")
-        } else {
-            format!("{pattern} belongs to an application already")
-        })));
+        let owner = texts::<(String, String)>(tx, OWNER, pattern.as_str()).await?.into_iter().next();
+        if let Some((id, name)) = owner.filter(|(id, _)| *id != app.id.to_string()) {
+            let what = format!("{} belongs to application \"{name}\" ({id})", pattern.as_str());
+            return Ok(Err(Refusal::PatternTaken(what)));
+        }
     }
     Ok(Ok(()))
 }

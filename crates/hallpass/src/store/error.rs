@@ -57,8 +57,8 @@ pub enum Refusal {
     /// What was sent, or what would come of it, breaks these rules.
     #[error("{}", .0.first().map_or("a rule is broken", |field| field.message.as_str()))]
     Fields(Vec<InvalidField>),
-    /// Another organization issues by this name.
-    #[error("auth_domain is another organization's already")]
+    /// Another organization issues by this name, or another account's application is there.
+    #[error("auth_domain belongs to another account")]
     AuthDomainTaken,
     /// The object is no longer what the caller has seen.
     #[error("the object has changed in the meantime")]

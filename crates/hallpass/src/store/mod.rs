@@ -21,6 +21,7 @@ mod founding;
 pub mod gate_feed;
 pub mod groups;
 pub mod guarded;
+mod hosts;
 mod import;
 pub mod organizations;
 mod paging;

@@ -9,11 +9,11 @@ use hallpass_core::wire::organizations::{self as wire, Change};
 use serde_json::{Value, json};
 use sqlx::FromRow;
 
-use super::Store;
 use super::audit::Entry;
 use super::batch::{Outcome, Work};
 use super::engine::{Tx, in_time, on_engine, reading};
 use super::error::{Refusal, StoreError, WriteError};
+use super::{Store, hosts};
 
 /// The kind of an organization in change rows; its id there is the account's.
 pub(super) const KIND: &str = "organization";
@@ -155,7 +155,8 @@ pub(super) async fn change(
         .fetch_one(&mut *conn)
         .await?
     });
-    if taken > 0 {
+    let elsewhere = hosts::of_another(tx, account, std::iter::once(after.auth_domain.as_str())).await?;
+    if taken > 0 || elsewhere.is_some() {
         return Ok(Err(Refusal::AuthDomainTaken));
     }
     let detail = difference(&before, &after);

@@ -69,8 +69,19 @@ both_engines!(a_host_and_path_has_one_owner, |server: TestServer| async move {
     let abroad = server.key(&server.abroad).post(&theirs, app("one.example.com", json!([]))).await;
     assert_eq!(abroad.refusal(), (400, 12136));
     assert!(!abroad.text.contains(made["id"].as_str().unwrap()), "{}", abroad.text);
-    key.post(&apps, app("one.example.com/path", json!([]))).await.result(201);
-    key.delete(&format!("{apps}/{}", text(&made["id"]))).await.result(202);
+    let below = key.post(&apps, app("one.example.com/path", json!([]))).await.result(201);
+    // Another account has no part in a host: neither a path on it, nor what a wildcard covers, nor its keys.
+    for part in ["one.example.com/path/deep", "*.example.com", "o*.example.com/x"] {
+        let taken = server.key(&server.abroad).post(&theirs, app(part, json!([]))).await;
+        assert_eq!(taken.refusal(), (400, 12136), "{part}");
+    }
+    let organization = format!("{}/access/organizations", server.abroad.account_path());
+    let issuer = json!({"auth_domain": "one.example.com", "name": "Abroad"});
+    let taken = server.key(&server.abroad).put(&organization, issuer).await;
+    assert_eq!((taken.refusal(), taken.pointers()), ((400, 12130), vec!["/auth_domain".to_owned()]));
+    for mine in [&made, &below] {
+        key.delete(&format!("{apps}/{}", text(&mine["id"]))).await.result(202);
+    }
     server.key(&server.abroad).post(&theirs, app("one.example.com", json!([]))).await.result(201);
     let bad = key.post(&apps, json!({"type": "saas", "domain": "two.example.com"})).await;
     assert_eq!((bad.refusal(), bad.pointers()), ((400, 12130), vec!["/type".to_owned()]));
