@@ -283,15 +283,17 @@ fn read_session(text: &str) -> Result<u32, &'static str> {
 
 /// A header's name, in lower case; not one that Hallpass, or HTTP itself, gives another meaning.
 fn read_header(text: &str) -> Result<String, &'static str> {
-    const TAKEN: [&str; 8] = [
+    const TAKEN: [&str; 10] = [
         "connection",
         "content-length",
         "content-type",
         "cookie",
+        "forwarded",
         "host",
         "te",
         "transfer-encoding",
         "upgrade",
+        "x-real-ip",
     ];
     const OURS: [&str; 4] = ["cf-access-", "hallpass-", "x-forwarded-", "x-original-"];
     let name = text.to_ascii_lowercase();
@@ -328,6 +330,10 @@ fn read_policies(
                 {
                     errors
                         .push(InvalidField { pointer: at, message: "the policy is named twice".to_owned() });
+                }
+                if policy.precedence > MAX_PRECEDENCE {
+                    let message = format!("precedence must be a whole number from 0 to {MAX_PRECEDENCE}");
+                    errors.push(InvalidField { pointer: format!("{at}/precedence"), message });
                 }
                 next = policy.precedence.saturating_add(1);
                 wanted.push(policy);

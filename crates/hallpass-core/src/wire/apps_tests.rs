@@ -97,6 +97,11 @@ fn what_cannot_be_protected_is_refused_where_it_stands() {
             "/read_service_tokens_from_header",
         ),
         (json!({"read_service_tokens_from_header": "HOST"}), "/read_service_tokens_from_header"),
+        (
+            json!({"policies": [{"id": ID, "precedence": 2_147_483_647}, {"id": "699d9864-2c56-4d2e-855e-9661899b7252"}]}),
+            "/policies/1/precedence",
+        ),
+        (json!({"read_service_tokens_from_header": "X-Real-IP"}), "/read_service_tokens_from_header"),
         (json!({"policies": [5]}), "/policies/0"),
         (json!({"policies": ["x"]}), "/policies/0"),
         (json!({"policies": [OTHER]}), "/policies/0"),

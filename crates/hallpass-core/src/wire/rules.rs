@@ -34,6 +34,9 @@ const NO_MACHINE: [&str; 24] = [
     "user_risk_score",
 ];
 
+/// How many rules a policy or a group can have. Every gate holds all of them, and asks them on every request.
+const MOST_RULES: usize = 1_000;
+
 /// Reads `include`, `exclude` and `require`; each may be missing.
 pub(super) fn read(fields: &mut Fields<'_>) -> Rules {
     let mut part = |key: &str| {
@@ -47,7 +50,14 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Rules {
         }
         rules
     };
-    Rules { include: part("include"), exclude: part("exclude"), require: part("require") }
+    let rules = Rules { include: part("include"), exclude: part("exclude"), require: part("require") };
+    if rules.all().count() > MOST_RULES {
+        fields.refuse(
+            "include",
+            format_args!("include, exclude and require can have {MOST_RULES} rules in all"),
+        );
+    }
+    rules
 }
 
 fn read_rule(element: &Value, pointer: &str) -> Result<Rule, Vec<InvalidField>> {
@@ -123,6 +133,13 @@ mod tests {
             network("192.0.2.7/24"),
         ];
         assert_eq!(read, Ok(expected));
+    }
+
+    #[test]
+    fn a_thousand_rules_are_enough() {
+        let many = |count| Value::Array(vec![json!({"everyone": {}}); count]);
+        assert_eq!(rules(many(1_000)).map(|rules| rules.len()), Ok(1_000));
+        assert_eq!(rules(many(1_001)), Err(vec!["/include".to_owned()]));
     }
 
     #[test]

@@ -102,7 +102,8 @@ impl Dialect {
 }
 
 fn once<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h [u8], Unclear> {
-    at_most_once(headers, name)?.ok_or(Unclear::Missing(name))
+    let value = at_most_once(headers, name)?.filter(|value| !value.trim_ascii().is_empty());
+    value.ok_or(Unclear::Missing(name))
 }
 
 fn at_most_once<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h [u8]>, Unclear> {

@@ -114,6 +114,9 @@ async fn each_dialect_wants_its_own_headers_exactly_once() {
             let value = twice.headers[*name].clone();
             twice.headers.append(*name, value);
             assert_eq!(place.ask(&twice).await.status, ambiguous, "{dialect} {name}");
+            let mut empty = good.clone();
+            empty.headers.insert(*name, hyper::header::HeaderValue::from_static(" "));
+            assert_eq!(place.ask(&empty).await.status, ambiguous, "{dialect} {name}");
             let mut odd = good.clone();
             odd.headers.insert(*name, hyper::header::HeaderValue::from_bytes(b"\xff\xfe").unwrap());
             assert_eq!(place.ask(&odd).await.status, ambiguous, "{dialect} {name}");
@@ -256,6 +259,9 @@ async fn no_other_path_is_ever_a_yes() {
         asked.uri = target.parse().unwrap();
         assert_eq!(place.ask(&asked).await.status, 404, "{target}");
     }
+    let mut tunnel = with("nginx", "grafana.example.com", &pair);
+    tunnel.method = hyper::Method::CONNECT;
+    assert_eq!(place.ask(&tunnel).await.status, 405);
     let mut absolute = with("envoy", "grafana.example.com", &pair);
     absolute.uri = "http://wiki.example.com/auth/envoy/open".parse().unwrap();
     assert_eq!(place.ask(&absolute).await.status, 400);

@@ -62,6 +62,10 @@ pub(super) fn answer_safely(gate: &Gate, peer: IpAddr, request: &Parts) -> Answe
 }
 
 fn answer(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
+    if request.method == Method::CONNECT {
+        // A 2xx would promise a tunnel.
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "The gate makes no tunnels.\n");
+    }
     let path = request.uri.path();
     if let Some(dialect) = Dialect::of(path) {
         return match gate.check(dialect, peer, request) {
