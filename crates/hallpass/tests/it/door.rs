@@ -36,6 +36,8 @@ impl Door {
     }
 
     pub(crate) async fn open_with(server: &TestServer, settings: Settings) -> Self {
+        // A gate waits for them for a few seconds only, and a slow machine needs more.
+        server.store.signing_keys().ensure(&server.world).await.unwrap();
         let gate = Gate::start(&server.store, &server.server_key, &server.world, settings).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -68,7 +70,9 @@ impl Door {
     /// The headers of a pass.
     pub(crate) fn pass(&self, question: &Question) -> BTreeMap<String, String> {
         let answer = self.ask(question);
-        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{} {answer:?}", question.dialect);
+        let reason = answer.headers.get("hallpass-ref").and_then(|reference| self.gate.open(reference));
+        assert_eq!((answer.status, reason), (200, None), "{} {answer:?}", question.dialect);
+        assert_eq!(answer.body, "");
         assert!(IDENTITY.iter().all(|name| answer.headers.contains_key(*name)), "{answer:?}");
         answer.headers
     }

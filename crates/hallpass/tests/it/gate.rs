@@ -284,6 +284,13 @@ both_places!(an_imported_pair_opens_the_door, |place: Place| async move {
     Actor::new(server.base_url.clone(), &key).post(&apps, app).await.result(201);
     let address = server.gate.as_ref().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
     let pair = Pair { id: String::new(), client_id: client_id.to_owned(), secret: secret.to_owned() };
+    // The account's keys are made beside the start, which takes a slow machine some seconds.
+    let asked = pair.on(&question("caddy", "grafana.example.com", "/"), Carrier::Pair).bytes();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while send(address, &asked).status == 503 {
+        assert!(std::time::Instant::now() < deadline, "there are no keys");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     for dialect in DIALECTS {
         for carrier in CARRIERS {
             let asked = question(dialect, "grafana.example.com", "/");
