@@ -321,6 +321,10 @@ fn read_policies(
         let at = format!("{pointer}/{n}");
         match read_policy(element, &at, next, fresh) {
             Ok(policy) => {
+                if policy.precedence > MAX_PRECEDENCE {
+                    let message = format!("precedence must be a whole number from 0 to {MAX_PRECEDENCE}");
+                    errors.push(InvalidField { pointer: format!("{at}/precedence"), message });
+                }
                 if !places.insert(policy.precedence) {
                     let message = "policy precedences must be unique".to_owned();
                     errors.push(InvalidField { pointer: format!("{at}/precedence"), message });
@@ -330,10 +334,6 @@ fn read_policies(
                 {
                     errors
                         .push(InvalidField { pointer: at, message: "the policy is named twice".to_owned() });
-                }
-                if policy.precedence > MAX_PRECEDENCE {
-                    let message = format!("precedence must be a whole number from 0 to {MAX_PRECEDENCE}");
-                    errors.push(InvalidField { pointer: format!("{at}/precedence"), message });
                 }
                 next = policy.precedence.saturating_add(1);
                 wanted.push(policy);

@@ -55,7 +55,7 @@ pub(super) async fn run(gate: Weak<Inner>, feed: Arc<GateFeed>) {
 impl Inner {
     /// Brings the gate up to the store's revision.
     pub(super) async fn follow(&self) -> Result<(), StoreError> {
-        let asked = self.world.monotonic();
+        let (asked, reading) = (self.world.monotonic(), self.feed.begin());
         let known = self.revision.load(Ordering::Acquire);
         let distance = if known < 0 { Distance::Everything } else { self.feed.distance(known).await? };
         match distance {
@@ -70,6 +70,7 @@ impl Inner {
         }
         let asked = u64::try_from(asked.as_micros()).unwrap_or_default();
         self.heard.store(asked, Ordering::Release);
+        self.feed.end(reading);
         Ok(())
     }
 

@@ -198,6 +198,20 @@ async fn a_gate_that_has_not_heard_for_too_long_refuses_even_what_needs_no_crede
 }
 
 #[tokio::test]
+async fn a_gate_that_missed_a_change_refuses_until_it_has_followed_again() {
+    let place = Place::new().await;
+    let bypass = question("envoy", "wiki.example.com", "/open", &[]);
+    place.gate.inner.feed.miss();
+    let reply = place.ask(&bypass).await;
+    assert_eq!((reply.status, place.reason(&reply)), (503, Reason::Stale));
+    assert_eq!(place.ask(&request("/readyz", &[])).await.status, 503);
+    assert_eq!(place.gate.age(), None);
+    place.gate.inner.follow().await.unwrap();
+    assert_eq!(place.ask(&bypass).await.status, 200);
+    assert_eq!(place.ask(&request("/readyz", &[])).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_clock_far_behind_the_store_and_a_missing_key_are_no_reason_to_guess() {
     let place = Place::new().await;
     let asked = with("traefik", "grafana.example.com", &pair(1, "secret-1"));

@@ -54,8 +54,11 @@ pub async fn serve(
 
 /// A panic is no answer, and certainly no permission.
 pub(super) fn answer_safely(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
-    let answered = std::panic::catch_unwind(AssertUnwindSafe(|| answer(gate, peer, request)));
-    answered.unwrap_or_else(|_| {
+    safely(|| answer(gate, peer, request))
+}
+
+fn safely(answer: impl FnOnce() -> Answer) -> Answer {
+    std::panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
         tracing::error!("a check panicked; the request is refused");
         plain(StatusCode::INTERNAL_SERVER_ERROR, refusal::body(500))
     })
@@ -140,4 +143,18 @@ fn plain(status: StatusCode, text: &'static str) -> Answer {
     answer.headers_mut().insert(CONTENT_TYPE, TEXT);
     answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_answered_500_without_an_identity() {
+        let answer = safely(|| panic!("a check panics"));
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(
+            [ASSERTION, EMAIL, CLIENT_ID, TOKEN_NAME].iter().all(|name| !answer.headers().contains_key(name))
+        );
+    }
 }

@@ -199,6 +199,9 @@ impl Inner {
     }
 
     fn age(&self) -> Option<Duration> {
+        if self.feed.has_missed() {
+            return None;
+        }
         let heard = Some(self.heard.load(Ordering::Acquire)).filter(|heard| *heard != UNHEARD)?;
         Some(self.world.monotonic().saturating_sub(Duration::from_micros(heard)))
     }

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::engine::{PATIENCE, Pool, Tx, on_engine};
 use super::error::StoreError;
-use super::followers::Follower;
+use super::followers::{Follower, Reading};
 use super::writer::CHANGES_KEPT;
 use super::{Store, guarded, organizations, service_tokens, signing_keys};
 use crate::server_key::ServerKey;
@@ -135,6 +135,27 @@ impl GateFeed {
     /// Those who wait now, to be answered after the next look at the store.
     pub fn waiting(&self) -> Waiting {
         Waiting(self.follower.waiting())
+    }
+
+    /// To be called before the store is read, so that what was missed until then counts as heard when it was.
+    pub fn begin(&self) -> Reading {
+        self.follower.begin()
+    }
+
+    /// The store was read, and what was read is what the gate judges by.
+    pub fn end(&self, reading: Reading) {
+        self.follower.end(reading);
+    }
+
+    /// Whether the gate may not be believed: a change was answered of which it has not heard.
+    pub fn has_missed(&self) -> bool {
+        self.follower.has_missed()
+    }
+
+    /// As if a change had been answered of which the gate has not heard.
+    #[cfg(test)]
+    pub(crate) fn miss(&self) {
+        self.follower.miss();
     }
 
     /// How far the store is from a revision.

@@ -270,7 +270,7 @@ fn arrows_point_down() {
         ("config/", &["telemetry"]),
         ("server_key.rs", &["world"]),
         ("signing_keys.rs", &["server_key", "world"]),
-        ("signing_keys_tests.rs", &[]),
+        ("signing_keys_tests.rs", &["server_key", "signing_keys", "world"]),
         ("store/", &["store", "server_key", "signing_keys", "world"]),
         ("api/", &["api", "live", "store", "world"]),
         ("serve.rs", &["api", "tls"]),
