@@ -14,6 +14,7 @@ mod dev;
 mod directory;
 mod doctor;
 mod exit_code;
+mod explain;
 mod find;
 mod gate;
 mod import;
@@ -80,6 +81,7 @@ enum Command {
     Audit(audit::Audit),
     Protect(protect::Protect),
     AccessLog(access_log::AccessLog),
+    Explain(explain::Explain),
     Certs(certs::Certs),
     /// Say what is wrong with a store and its server, and what to do about it; changes nothing
     #[command(after_help = "Example:\n  hallpass doctor --config /etc/hallpass/hallpass.toml")]
@@ -112,6 +114,7 @@ impl Command {
             | Self::Audit(_)
             | Self::Protect(_)
             | Self::AccessLog(_)
+            | Self::Explain(_)
             | Self::Certs(_)
             | Self::Doctor(_)
             | Self::Openapi
@@ -132,6 +135,7 @@ impl Command {
             Self::Audit(args) => audit::run(args).await,
             Self::Protect(args) => protect::run(args).await,
             Self::AccessLog(args) => access_log::run(args).await,
+            Self::Explain(args) => explain::run(args).await,
             Self::Certs(args) => certs::run(args).await,
             Self::Doctor(args) => doctor::run(args).await,
             Self::Openapi => openapi::run(),

@@ -262,21 +262,25 @@ fn imports_are_found() {
 #[test]
 fn arrows_point_down() {
     /// Folder or file, and what it may import.
-    const LAYERS: [(&str, &[&str]); 15] = [
+    const LAYERS: [(&str, &[&str]); 16] = [
         ("world.rs", &[]),
         ("live.rs", &[]),
         ("telemetry.rs", &[]),
         ("tls.rs", &["live"]),
         ("config/", &["telemetry"]),
         ("server_key.rs", &["world"]),
+        ("reference.rs", &["server_key", "world"]),
         ("signing_keys.rs", &["server_key", "world"]),
         ("store/", &["store", "server_key", "signing_keys", "world"]),
-        ("api/", &["api", "live", "store", "world"]),
+        ("api/", &["api", "live", "reference", "store", "world"]),
         ("serve.rs", &["api", "tls"]),
-        ("gate/", &["gate", "serve", "server_key", "signing_keys", "store", "world"]),
+        ("gate/", &["gate", "reference", "serve", "server_key", "signing_keys", "store", "world"]),
         ("operator.rs", &["api", "gate", "store"]),
         ("seed.rs", &["api", "emulator", "store", "world"]),
-        ("emulator.rs", &["api", "gate", "operator", "seed", "server_key", "serve", "store", "world"]),
+        (
+            "emulator.rs",
+            &["api", "gate", "operator", "reference", "seed", "server_key", "serve", "store", "world"],
+        ),
         (
             "cli/",
             &[
@@ -287,6 +291,7 @@ fn arrows_point_down() {
                 "gate",
                 "live",
                 "operator",
+                "reference",
                 "seed",
                 "serve",
                 "server_key",

@@ -97,3 +97,73 @@ fn the_access_log_wants_a_time_and_a_token_that_there_are() {
     desk.refused(&["access-log", "--since", "yesterday"], 2);
     desk.refused(&["access-log", "--token", "nobody"], 6);
 }
+
+#[tokio::test]
+async fn a_reference_tells_its_owner_the_true_reason_and_nobody_else() {
+    let desk = Desk::with_key();
+    let host = "grafana.example.com";
+    let reference = |headers: &HeaderMap| headers["hallpass-ref"].to_str().unwrap().to_owned();
+    // Nothing is protected: with one account alone, it may know.
+    let (_, headers) = asked(&desk, host, "/", &CREDENTIAL).await;
+    assert_eq!(desk.json(&["explain", &reference(&headers)])["reason"], "no_app");
+    let app = desk.json(&["protect", host, "--token", TOKEN])["app"]["id"].clone();
+    let wrong = [CREDENTIAL[0], ("cf-access-client-secret", &"0".repeat(64))];
+    let (status, headers) = asked(&desk, host, "/", &wrong).await;
+    let told = desk.json(&["explain", &reference(&headers)]);
+    assert_eq!((status, &told["reason"], &told["app"]["id"]), (401, &json!("wrong_secret"), &app));
+    desk.out(&["token", "disable", TOKEN]);
+    let (status, headers) = asked(&desk, host, "/", &CREDENTIAL).await;
+    let reference = reference(&headers);
+    let told = desk.json(&["explain", &reference]);
+    assert_eq!((status, &told["reason"], &told["token"]["name"]), (401, &json!("disabled"), &json!(TOKEN)));
+    let text = desk.out(&["explain", &reference]);
+    assert!(text.contains("disabled") && text.contains("just now") && text.contains(TOKEN), "{text}");
+    let error = desk.refused(&["explain", &reference.replace(&reference[..2], "xx")], 6);
+    assert!(error.contains("stands for nothing of this account"), "{error}");
+    let other = Desk::with_key();
+    other.refused(&["explain", &reference], 6);
+    // The example's API token may not read applications.
+    let desk = desk.setting(&[
+        ("HALLPASS_EMAIL", ""),
+        ("HALLPASS_API_KEY", ""),
+        ("HALLPASS_API_TOKEN", "Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY"),
+    ]);
+    desk.refused(&["explain", &reference], 7);
+}
+
+#[tokio::test]
+async fn what_would_happen_is_what_happens() {
+    let desk = Desk::with_key();
+    let host = "grafana.example.com";
+    desk.out(&["protect", "grafana.example.com/api", "--token", TOKEN]);
+    let explained = |arguments: &[&str]| desk.json(&[&["explain", "--host", host], arguments].concat());
+    let unknown = "0123456789abcdef0123456789abcdef.access";
+    for (path, client_id, verdict, reason) in [
+        ("/api/x", Some(CLIENT_ID), "allow", None),
+        ("/api/x", None, "deny", Some("no_credential")),
+        ("/api/x", Some(unknown), "deny", Some("unknown")),
+        ("/", Some(CLIENT_ID), "deny", Some("no_app")),
+    ] {
+        let mut arguments = vec!["--path", path];
+        arguments.extend(client_id.into_iter().flat_map(|id| ["--client-id", id]));
+        let told = explained(&arguments);
+        assert_eq!(
+            (told["verdict"].as_str(), told["reason"].as_str()),
+            (Some(verdict), reason),
+            "{path} {client_id:?}: {told:#}"
+        );
+        let credential = client_id.map(|id| [("cf-access-client-id", id), CREDENTIAL[1]]);
+        let (status, _) = asked(&desk, host, path, credential.as_ref().map_or(&[], |pair| pair)).await;
+        assert_eq!(told["status"], status, "{path} {client_id:?}");
+    }
+    let text = desk.out(&["explain", "--host", host, "--path", "/api", "--client-id", CLIENT_ID]);
+    assert!(text.starts_with("verdict") && text.contains("include service_token"), "{text}");
+    for arguments in [
+        &["explain"][..],
+        &["explain", "ref", "--host", host],
+        &["explain", "--host", host, "--client-id", "x"],
+        &["explain", "--host", host, "--path", "/%zz"],
+    ] {
+        assert_eq!(desk.run(arguments).status, 2, "{arguments:?}");
+    }
+}

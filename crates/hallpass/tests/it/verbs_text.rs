@@ -155,6 +155,7 @@ fn every_verb_explains_itself_with_an_example() {
         "completions",
         "protect",
         "access-log",
+        "explain",
     ] {
         let text = help(&[command]);
         assert!(text.contains(&format!("Example:\n  hallpass {command}")), "{text}");

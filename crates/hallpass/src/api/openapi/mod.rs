@@ -6,6 +6,7 @@ mod accounts;
 mod api_tokens;
 mod app_schemas;
 mod apps;
+mod explanations;
 mod organizations;
 mod parameters;
 mod schemas;
@@ -32,6 +33,7 @@ pub(super) use api_tokens::ApiTokens;
 pub(super) use apps::{
     Apps, create_policy, delete_policy, get_policy, list_policies, make_reusable, update_policy,
 };
+pub(super) use explanations::explain;
 pub(super) use organizations::{Organizations, get_keys, rotate_keys, update_keys};
 pub(super) use service_tokens::ServiceTokens;
 
@@ -305,6 +307,7 @@ static SCHEMAS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     all.extend(token_schemas::all());
     all.extend(app_schemas::all());
     all.extend(organizations::schemas());
+    all.extend(explanations::schemas());
     all
 });
 
