@@ -10,6 +10,7 @@ use crate::apps::Apps;
 use crate::audit_logs::AuditLogs;
 use crate::client::Client;
 use crate::error::Error;
+use crate::explanations::Explanations;
 use crate::groups::Groups;
 use crate::keys::Keys;
 use crate::organizations::Organizations;
@@ -102,6 +103,11 @@ impl Account {
     /// Who did what there.
     pub fn audit_logs(&self) -> AuditLogs {
         AuditLogs::new(self.client.clone(), &self.path)
+    }
+
+    /// Why the gate decided so, and what it would do.
+    pub fn explanations(&self) -> Explanations {
+        Explanations::new(self.client.clone(), &self.path)
     }
 
     /// What the gate decided there.

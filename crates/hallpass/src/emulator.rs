@@ -27,6 +27,7 @@ use crate::api::rate_limit::RateLimits;
 use crate::api::{self, Api, ApiError, BASE, Outermost, Requests};
 use crate::gate::{self, Gate};
 use crate::operator::Watched;
+use crate::reference::References;
 use crate::seed::{Seed, SeedError};
 use crate::server_key::ServerKey;
 use crate::store::error::{OpenError, StoreError};
@@ -192,6 +193,7 @@ async fn begin(
         limits: Arc::new(RateLimits::new(limit)),
         service_token_quota: None.into(),
         trusted_peers: Arc::clone(trusted_peers).into(),
+        references: Arc::new(References::new(&key)),
         requests: Requests::default(),
     };
     Ok(Current { router: api::router(api.clone()), api, gate, directory })

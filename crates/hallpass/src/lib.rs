@@ -7,6 +7,7 @@ pub mod emulator;
 pub mod gate;
 pub mod live;
 pub mod operator;
+pub mod reference;
 pub mod seed;
 pub mod serve;
 pub mod server_key;

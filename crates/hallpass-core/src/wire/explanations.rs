@@ -7,14 +7,18 @@ use crate::decision::KnownServiceToken;
 use crate::evaluation::Outcome;
 use crate::explanation::{self, PolicyOutcome, Verdict};
 use crate::id::{AppId, PolicyId, ServiceTokenId};
+use crate::reason::Reason;
 use crate::request::CanonicalRequest;
 use crate::rule;
+use crate::service_token::ServiceToken;
+use crate::time::Timestamp;
 
 /// An explanation as replies show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// The application that covers the request.
-    pub app: App,
+    /// The application that covers the request; absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<App>,
     /// Why, and what to do, in sentences.
     pub because: String,
     /// The client's address.
@@ -110,11 +114,7 @@ impl Explanation {
         };
         let own = token.filter(|token| token.account_id == app.account_id);
         Self {
-            app: App {
-                aud: Audience::as_str(&app.aud).to_owned(),
-                id: app.id,
-                name: app.name.as_str().to_owned(),
-            },
+            app: Some(App::show(app)),
             because: explanation.because.clone(),
             client: request.client().to_string(),
             host: request.host().to_owned(),
@@ -125,6 +125,68 @@ impl Explanation {
             token: own.map(|token| Token { id: token.id, name: token.name.clone().into_string() }),
             verdict: verdict.to_owned(),
         }
+    }
+
+    /// Shows what would happen to a request that no application of the account covers.
+    pub fn uncovered(request: &CanonicalRequest) -> Self {
+        let reason = Reason::NoApp;
+        Self {
+            app: None,
+            because: sentences(reason),
+            client: request.client().to_string(),
+            host: request.host().to_owned(),
+            path: request.path().to_owned(),
+            policies: Vec::new(),
+            reason: Some(reason.as_str().to_owned()),
+            status: reason.status(None),
+            token: None,
+            verdict: "deny".to_owned(),
+        }
+    }
+}
+
+/// What a reference stands for: a refusal, with the true reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The application, if there was one and it is the account's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<App>,
+    /// Why, and what to do, in sentences.
+    pub because: String,
+    /// The word of the reason.
+    pub reason: String,
+    /// When it happened.
+    pub refused_at: Timestamp,
+    /// The token, if it was known and is the account's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
+}
+
+impl Refusal {
+    /// Shows a refusal, with those of the objects that the asker may see.
+    pub fn show(
+        reason: Reason,
+        refused_at: Timestamp,
+        app: Option<&app::App>,
+        token: Option<&ServiceToken>,
+    ) -> Self {
+        Self {
+            app: app.map(App::show),
+            because: sentences(reason),
+            reason: reason.as_str().to_owned(),
+            refused_at,
+            token: token.map(|token| Token { id: token.id, name: token.name.as_str().to_owned() }),
+        }
+    }
+}
+
+fn sentences(reason: Reason) -> String {
+    format!("{} {}", reason.meaning(), reason.advice())
+}
+
+impl App {
+    fn show(app: &app::App) -> Self {
+        Self { aud: Audience::as_str(&app.aud).to_owned(), id: app.id, name: app.name.as_str().to_owned() }
     }
 }
 

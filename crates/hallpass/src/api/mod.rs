@@ -7,6 +7,7 @@ mod apps;
 mod audit;
 mod auth;
 mod error;
+mod explanations;
 pub(crate) mod extract;
 mod groups;
 pub(crate) mod health;
@@ -35,6 +36,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::live::Live;
+use crate::reference::References;
 use crate::store::{Page, Paging, Purpose, Store};
 use crate::world::World;
 pub use auth::Peer;
@@ -65,6 +67,8 @@ pub struct Api {
     pub service_token_quota: Live<Option<u32>>,
     /// Peers that may speak for a client.
     pub trusted_peers: Live<Arc<[IpNet]>>,
+    /// Opens the references of refusals.
+    pub references: Arc<References>,
     /// What is counted.
     pub requests: Requests,
 }
@@ -175,6 +179,8 @@ pub fn routes() -> Vec<Route> {
     add(Method::GET, &format!("{account}/logs/audit"), openapi::audit_log(), get(audit::list));
     let accesses = format!("{account}/access/logs/access_requests");
     add(Method::GET, &accesses, openapi::access_log(), get(access_log::list));
+    let explanations = format!("{account}/access/explanations");
+    add(Method::GET, &explanations, openapi::explain(), get(explanations::get));
     add(Method::GET, &format!("{BASE}/zones"), openapi::list_zones(), get(accounts::list_zones));
     add(Method::GET, zone, openapi::get_zone(), get(accounts::get_zone));
     let memberships = format!("{BASE}/memberships");

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access_log;
 mod api_token;
 mod api_token_text;
 mod ask;
@@ -13,6 +14,7 @@ mod dev;
 mod directory;
 mod doctor;
 mod exit_code;
+mod explain;
 mod find;
 mod gate;
 mod import;
@@ -20,6 +22,7 @@ mod local;
 mod openapi;
 mod operator;
 mod output;
+mod protect;
 mod reload;
 mod serve;
 mod settings;
@@ -76,6 +79,9 @@ enum Command {
     Zone(directory::Zone),
     User(directory::User),
     Audit(audit::Audit),
+    Protect(protect::Protect),
+    AccessLog(access_log::AccessLog),
+    Explain(explain::Explain),
     Certs(certs::Certs),
     /// Say what is wrong with a store and its server, and what to do about it; changes nothing
     #[command(after_help = "Example:\n  hallpass doctor --config /etc/hallpass/hallpass.toml")]
@@ -106,6 +112,9 @@ impl Command {
             | Self::Zone(_)
             | Self::User(_)
             | Self::Audit(_)
+            | Self::Protect(_)
+            | Self::AccessLog(_)
+            | Self::Explain(_)
             | Self::Certs(_)
             | Self::Doctor(_)
             | Self::Openapi
@@ -124,6 +133,9 @@ impl Command {
             Self::Zone(args) => directory::run_zone(args).await,
             Self::User(args) => directory::run_user(args).await,
             Self::Audit(args) => audit::run(args).await,
+            Self::Protect(args) => protect::run(args).await,
+            Self::AccessLog(args) => access_log::run(args).await,
+            Self::Explain(args) => explain::run(args).await,
             Self::Certs(args) => certs::run(args).await,
             Self::Doctor(args) => doctor::run(args).await,
             Self::Openapi => openapi::run(),

@@ -20,6 +20,7 @@ use crate::api::{self, Api, BASE};
 use crate::config::{Listen, Sources};
 use crate::gate::Gate;
 use crate::operator::Watched;
+use crate::reference::References;
 use crate::serve::{self, Transport};
 use crate::store::{Purpose, Store};
 use crate::telemetry::LogFilter;
@@ -63,6 +64,7 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
     if !store.is_founded() {
         first_start(&store, &world, &sources).await?;
     }
+    let key = server_key(&config.store)?;
     let gate_at = if args.no_gate { Listen::Off } else { config.gate.listen };
     if args.no_api && gate_at == Listen::Off {
         return Err(Failure::new(Exit::Usage, "with neither API nor gate there is nothing to serve"));
@@ -70,7 +72,6 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
     let gate = match gate_at {
         Listen::Off => None,
         Listen::At(_) => {
-            let key = server_key(&config.store)?;
             let started = Gate::start(&store, &key, &world, gate::settings(&config.gate)).await;
             Some(started.context("the gate cannot read the store")?)
         }
@@ -82,6 +83,7 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
         limits: Arc::new(RateLimits::new(config.api.rate_limit.number())),
         service_token_quota: config.api.service_token_quota.into(),
         trusted_peers: Arc::<[_]>::from(config.api.trusted_peers).into(),
+        references: Arc::new(References::new(&key)),
         requests: api::Requests::default(),
     };
     let transport = tls.clone().map_or(Transport::Plain, Transport::Tls);

@@ -339,7 +339,11 @@ impl Named for ServiceToken {
 }
 
 /// The token that is meant.
-async fn find(called: &Called, tokens: &ServiceTokens, wanted: &str) -> Result<ServiceToken, Failure> {
+pub(super) async fn find(
+    called: &Called,
+    tokens: &ServiceTokens,
+    wanted: &str,
+) -> Result<ServiceToken, Failure> {
     if let Ok(id) = wanted.parse() {
         match tokens.get(id).await {
             // Then somebody is called so.

@@ -18,9 +18,9 @@ use hyper::http::request::Parts;
 
 use super::directory::Directory;
 use super::forward_auth::Dialect;
-use super::refusal::Refusal;
 use super::snapshot::Snapshot;
 use super::{Gate, Inner, Trust};
+use crate::reference::Refusal;
 
 /// How far the clock may be behind the newest time in the store, in microseconds: 5 seconds.
 const MOST_BACK: i64 = 5_000_000;

@@ -19,6 +19,7 @@ use super::Gate;
 use super::check::Verdict;
 use super::forward_auth::Dialect;
 use super::refusal;
+use crate::reference::Refusal;
 use crate::serve::{self, Transport};
 
 const ASSERTION: HeaderName = HeaderName::from_static("cf-access-jwt-assertion");
@@ -111,7 +112,7 @@ fn pass([assertion, client_id, token_name]: [Option<HeaderValue>; 3]) -> Answer 
     answer
 }
 
-fn refuse(gate: &Gate, status: u16, refusal: &refusal::Refusal) -> Answer {
+fn refuse(gate: &Gate, status: u16, refusal: &Refusal) -> Answer {
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let mut answer = plain(code, refusal::body(status));
     // Base64 is always a header's value.

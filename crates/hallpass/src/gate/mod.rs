@@ -15,7 +15,7 @@ pub mod listener;
 mod measures;
 #[cfg(test)]
 mod place_tests;
-pub mod refusal;
+mod refusal;
 mod snapshot;
 
 use std::net::IpAddr;
@@ -28,6 +28,7 @@ use hallpass_core::secret::DigestKey;
 use ipnet::IpNet;
 use tokio::task::AbortHandle;
 
+use crate::reference::{References, Refusal};
 use crate::server_key::ServerKey;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -36,7 +37,6 @@ use crate::world::World;
 use assertion::Assertions;
 use directory::Directory;
 use measures::Measures;
-use refusal::References;
 use snapshot::Snapshot;
 
 /// Stands for *not heard, or not to be believed*.
@@ -158,7 +158,7 @@ impl Gate {
     }
 
     /// Opens a reference that a refusal carried.
-    pub fn open(&self, reference: &str) -> Option<refusal::Refusal> {
+    pub fn open(&self, reference: &str) -> Option<Refusal> {
         self.inner.references.open(reference)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hallpass::api::rate_limit::RateLimits;
 use hallpass::api::{self, Api};
+use hallpass::reference::References;
 use hallpass::seed::Seed;
 use hallpass::serve;
 use hallpass::server_key::ServerKey;
@@ -49,6 +50,7 @@ impl Country {
             limits: Arc::new(RateLimits::new(None)),
             trusted_peers: Arc::<[_]>::from([]).into(),
             service_token_quota: None.into(),
+            references: Arc::new(References::new(&key)),
             requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

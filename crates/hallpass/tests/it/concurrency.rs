@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use hallpass::api::rate_limit::RateLimits;
 use hallpass::api::{self, Api};
+use hallpass::reference::References;
 use hallpass::serve;
 use hallpass::server_key::ServerKey;
 use hallpass::store::accounts::Account;
@@ -462,6 +463,7 @@ impl Second {
             limits: Arc::new(RateLimits::new(None)),
             service_token_quota: service_token_quota.into(),
             trusted_peers: Arc::<[_]>::from([]).into(),
+            references: Arc::new(References::new(&server.server_key)),
             requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -161,6 +161,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET", "/client/v4/accounts/{account_id}", "", Asks::Reach, 200),
     row("GET", "/client/v4/accounts/{account_id}/logs/audit", "", Asks::Groups(&[AUDIT_LOGS_READ]), 200),
     row("GET", "/client/v4/accounts/{account_id}/access/logs/access_requests", "", Asks::Groups(&[AUDIT_LOGS_READ]), 200),
+    row("GET", "/client/v4/accounts/{account_id}/access/explanations", "", SEE_APPS, 200),
     row("GET", "/client/v4/zones", "", Asks::Reach, 200),
     row("GET", "/client/v4/zones/{zone_id}", "", Asks::Reach, 200),
     row("GET", "/client/v4/memberships", "", Asks::User, 200),
@@ -179,8 +180,12 @@ impl Row {
 }
 
 fn fill(path: &str, realm: &Realm, uuid: &str, api_token: &str) -> String {
-    // The one route that wants a query.
-    let query = if path.ends_with("/logs/audit") { "?since=2026-01-01&before=2027-01-01" } else { "" };
+    // The routes that want a query.
+    let query = match path.rsplit('/').next() {
+        Some("audit") => "?since=2026-01-01&before=2027-01-01",
+        Some("explanations") => "?host=reports.example.com",
+        _ => "",
+    };
     format!("{path}{query}")
         .replace("{account_id}", &realm.account.to_string())
         .replace("{zone_id}", &realm.zone.to_string())

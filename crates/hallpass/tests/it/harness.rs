@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use hallpass::api::rate_limit::RateLimits;
 use hallpass::api::{self, Api};
 use hallpass::live::Live;
+use hallpass::reference::References;
 use hallpass::serve;
 use hallpass::server_key::ServerKey;
 use hallpass::store::accounts::{Account, Membership, User, Zone};
@@ -213,6 +214,7 @@ impl TestServer {
             limits: Arc::new(RateLimits::new(options.rate_limit)),
             service_token_quota: options.service_token_quota.into(),
             trusted_peers: Live::new(options.trusted_peers.into()),
+            references: Arc::new(References::new(&key)),
             requests: api::Requests::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -54,5 +54,6 @@ mod tls;
 mod trespass;
 mod unavailable;
 mod verbs;
+mod verbs_gate;
 mod verbs_terminal;
 mod verbs_text;

@@ -144,7 +144,19 @@ fn every_verb_explains_itself_with_an_example() {
         // Each verb and `help`.
         assert_eq!(listed.lines().count(), verbs.len() + 1, "{of_group}");
     }
-    for command in ["dev", "serve", "bootstrap", "doctor", "openapi", "audit", "certs", "completions"] {
+    for command in [
+        "dev",
+        "serve",
+        "bootstrap",
+        "doctor",
+        "openapi",
+        "audit",
+        "certs",
+        "completions",
+        "protect",
+        "access-log",
+        "explain",
+    ] {
         let text = help(&[command]);
         assert!(text.contains(&format!("Example:\n  hallpass {command}")), "{text}");
     }

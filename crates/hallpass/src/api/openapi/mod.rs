@@ -7,6 +7,7 @@ mod api_tokens;
 mod app_schemas;
 mod apps;
 mod kinds;
+mod explanations;
 mod organizations;
 mod parameters;
 mod schemas;
@@ -34,6 +35,7 @@ pub(super) use apps::{
     Apps, create_policy, delete_policy, get_policy, list_policies, make_reusable, update_policy,
 };
 use kinds::{Access, Body, Reply};
+pub(super) use explanations::explain;
 pub(super) use organizations::{Organizations, get_keys, rotate_keys, update_keys};
 pub(super) use service_tokens::ServiceTokens;
 
@@ -266,6 +268,7 @@ static SCHEMAS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     all.extend(token_schemas::all());
     all.extend(app_schemas::all());
     all.extend(organizations::schemas());
+    all.extend(explanations::schemas());
     all
 });
 
