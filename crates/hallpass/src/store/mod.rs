@@ -22,6 +22,7 @@ pub mod gate_feed;
 pub mod groups;
 pub mod guarded;
 mod import;
+pub mod inactivity;
 pub mod organizations;
 pub mod policies;
 mod policy_rows;
@@ -320,7 +321,7 @@ impl Store {
     }
 
     /// Where the gate notes what it decides.
-    pub fn accesses(&self) -> &access_log::Accesses {
+    pub fn accesses(&self) -> &Arc<access_log::Accesses> {
         &self.inner.activity.accesses
     }
 

@@ -262,7 +262,7 @@ fn imports_are_found() {
 #[test]
 fn arrows_point_down() {
     /// Folder or file, and what it may import.
-    const LAYERS: [(&str, &[&str]); 15] = [
+    const LAYERS: [(&str, &[&str]); 16] = [
         ("world.rs", &[]),
         ("live.rs", &[]),
         ("telemetry.rs", &[]),
@@ -274,9 +274,13 @@ fn arrows_point_down() {
         ("api/", &["api", "live", "store", "world"]),
         ("serve.rs", &["api", "tls"]),
         ("gate/", &["gate", "serve", "server_key", "signing_keys", "store", "world"]),
+        ("tasks.rs", &["store", "world"]),
         ("operator.rs", &["api", "gate", "store"]),
         ("seed.rs", &["api", "emulator", "store", "world"]),
-        ("emulator.rs", &["api", "gate", "operator", "seed", "server_key", "serve", "store", "world"]),
+        (
+            "emulator.rs",
+            &["api", "gate", "operator", "seed", "server_key", "serve", "store", "tasks", "world"],
+        ),
         (
             "cli/",
             &[
@@ -291,6 +295,7 @@ fn arrows_point_down() {
                 "serve",
                 "server_key",
                 "store",
+                "tasks",
                 "telemetry",
                 "tls",
                 "world",

@@ -32,7 +32,7 @@ pub(super) use api_tokens::ApiTokens;
 pub(super) use apps::{
     Apps, create_policy, delete_policy, get_policy, list_policies, make_reusable, update_policy,
 };
-pub(super) use organizations::{Organizations, get_keys, rotate_keys, update_keys};
+pub(super) use organizations::{Organizations, get_keys, list_inactive, rotate_keys, update_keys};
 pub(super) use service_tokens::ServiceTokens;
 
 /// What a route does, for those who call it.
