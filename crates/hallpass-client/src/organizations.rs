@@ -1,11 +1,12 @@
 //! The organization of an account: what holds for all of its applications.
 
-use hallpass_core::wire::organizations::Organization;
+use hallpass_core::wire::organizations::{InactiveServiceToken, Organization};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::paging::{List, Page, Paging};
 use crate::retry::Repeat;
 use crate::transport::Call;
 
@@ -37,6 +38,12 @@ impl Organizations {
     /// The organization.
     pub async fn get(&self) -> Result<Organization, Error> {
         self.client.one(Call::get(self.path.clone())).await
+    }
+
+    /// A page of the service tokens that nobody uses, and what would be done with them now. An account has them, a zone does not.
+    pub async fn inactive_service_tokens(&self, paging: Paging) -> Result<Page<InactiveServiceToken>, Error> {
+        let path = format!("{}/inactive_service_tokens", self.path);
+        List { path, filters: Vec::new(), paging }.page(&self.client).await
     }
 
     /// Makes it. Hallpass has one for every account already, and replaces it.

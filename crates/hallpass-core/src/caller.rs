@@ -67,6 +67,7 @@ impl Actor {
             Self::System(SystemReason::Import) => "import".to_owned(),
             Self::System(SystemReason::CommandLine) => "command_line".to_owned(),
             Self::System(SystemReason::KeyRotation) => "key_rotation".to_owned(),
+            Self::System(SystemReason::Inactivity) => "inactivity".to_owned(),
         }
     }
 
@@ -93,6 +94,8 @@ pub enum SystemReason {
     CommandLine,
     /// Signing keys are made, exchanged when their time has come, and forgotten.
     KeyRotation,
+    /// Service tokens that nobody uses are disabled or deleted, as the organization says.
+    Inactivity,
 }
 
 /// Where a request came from.

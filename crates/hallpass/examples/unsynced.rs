@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use hallpass::api::rate_limit::RateLimits;
 use hallpass::api::{self, Api, BASE};
+use hallpass::reference::References;
 use hallpass::serve;
 use hallpass::server_key::ServerKey;
 use hallpass::store::{self, Durability, Location, Purpose, Store};
@@ -30,6 +31,7 @@ async fn main() -> anyhow::Result<()> {
         service_token_quota: None.into(),
         trusted_peers: Arc::<[_]>::from([]).into(),
         requests: api::Requests::default(),
+        references: Arc::new(References::new(&key)),
     };
     let listener = TcpListener::bind(argument("--listen")?).await?;
     let url = serve::base_url(&serve::Transport::Plain, listener.local_addr()?);

@@ -32,6 +32,7 @@ use crate::seed::{Seed, SeedError};
 use crate::server_key::ServerKey;
 use crate::store::error::{OpenError, StoreError};
 use crate::store::{Durability, Location, Purpose, Store};
+use crate::tasks::{ACCESS_LOG_RETENTION, Tasks};
 use crate::world::World;
 
 /// The emulator. Cheap to clone; clones share one state.
@@ -66,6 +67,7 @@ struct Current {
     api: Api,
     gate: Gate,
     router: Router,
+    tasks: Tasks,
     directory: tempfile::TempDir,
 }
 
@@ -163,8 +165,8 @@ impl Emulator {
 
 impl Current {
     async fn end(self) {
-        let Self { api, gate, router, directory } = self;
-        drop(router);
+        let Self { api, gate, router, tasks, directory } = self;
+        drop((router, tasks));
         gate.stop().await;
         drop(gate);
         api.store.close().await;
@@ -186,6 +188,7 @@ async fn begin(
     let store = Store::open(&location, &key, Purpose::Emulator, Durability::Full, world).await?;
     seed.plant(&store, world).await?;
     let gate = Gate::start(&store, &key, world, gate::Settings::default()).await?;
+    let tasks = Tasks::start(&store, world, ACCESS_LOG_RETENTION);
     let api = Api {
         store,
         world: world.clone(),
@@ -196,7 +199,7 @@ async fn begin(
         references: Arc::new(References::new(&key)),
         requests: Requests::default(),
     };
-    Ok(Current { router: api::router(api.clone()), api, gate, directory })
+    Ok(Current { router: api::router(api.clone()), api, gate, tasks, directory })
 }
 
 async fn read_clock(State(emulator): State<Emulator>) -> Response {

@@ -13,6 +13,7 @@ pub mod serve;
 pub mod server_key;
 pub mod signing_keys;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 pub mod world;

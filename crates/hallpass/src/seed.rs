@@ -1,12 +1,14 @@
 //! The known state that the emulator begins with: the published example, or a file of the same form.
 
 use hallpass_core::api_token::{ApiToken, Owner, Status};
+use hallpass_core::app::Audience;
 use hallpass_core::caller::{Grant, Scope, SystemReason};
 use hallpass_core::client_id::ClientId;
-use hallpass_core::id::{AccountId, ApiTokenId, ServiceTokenId, UserId, ZoneId};
+use hallpass_core::id::{AccountId, ApiTokenId, AppId, ServiceTokenId, UserId, ZoneId};
 use hallpass_core::organization::AuthDomain;
 use hallpass_core::secret::ClientSecret;
 use hallpass_core::service_token::{NewServiceToken, ServiceToken};
+use hallpass_core::wire::apps::{self, AppSpec};
 use hallpass_core::wire::body::{self, Fields, InvalidField};
 use hallpass_core::wire::organizations::Change;
 use hallpass_core::wire::{api_tokens, service_tokens};
@@ -44,22 +46,26 @@ impl Seed {
     /// Reads a seed.
     pub fn parse(json: &str) -> Result<Self, InvalidSeed> {
         let seed = Self(body::parse(json.as_bytes()).map_err(|error| InvalidSeed(vec![error]))?);
-        seed.founding(&World::machine())?;
+        seed.contents(&World::machine())?;
         Ok(seed)
     }
 
     /// Stores everything; all of it is created now.
     pub async fn plant(&self, store: &Store, world: &World) -> Result<(), SeedError> {
-        let grant = Grant::system(SystemReason::Seed, Scope::Account(AccountId::NIL), world.request_id());
-        store.found(&grant, self.founding(world)?, world.now()).await?;
+        let grant = |account| Grant::system(SystemReason::Seed, Scope::Account(account), world.request_id());
+        let (founding, apps) = self.contents(world)?;
+        store.found(&grant(AccountId::NIL), founding, world.now()).await?;
+        for FirstApp { id, account_id, aud, spec } in apps {
+            store.apps().create(&grant(account_id), id, aud, spec, world.now()).await?;
+        }
         Ok(())
     }
 
-    fn founding(&self, world: &World) -> Result<Founding, InvalidSeed> {
+    fn contents(&self, world: &World) -> Result<(Founding, Vec<FirstApp>), InvalidSeed> {
         self.read(world).map_err(InvalidSeed)
     }
 
-    fn read(&self, world: &World) -> Result<Founding, Vec<InvalidField>> {
+    fn read(&self, world: &World) -> Result<(Founding, Vec<FirstApp>), Vec<InvalidField>> {
         let now = world.now();
         let mut top = Fields::of_body(&self.0)?;
         let mut founding = Founding::default();
@@ -143,8 +149,32 @@ impl Seed {
             }
             Some(())
         });
-        top.finish(Some(founding))
+        let mut apps = Vec::new();
+        each(&mut top, "apps", |fields| {
+            apps.push(read_app(fields, world)?);
+            Some(())
+        });
+        top.finish(Some((founding, apps)))
     }
+}
+
+/// An application to begin with.
+#[derive(Debug)]
+struct FirstApp {
+    id: AppId,
+    account_id: AccountId,
+    aud: Audience,
+    spec: AppSpec,
+}
+
+fn read_app(fields: &mut Fields<'_>, world: &World) -> Option<FirstApp> {
+    let (id, account_id) = (id(fields, "id")?, id(fields, "account_id")?);
+    let aud = fields.parsed("aud", |text| Audience::parse(text).ok_or("must be 64 lower-case hex digits"));
+    let aud = aud.unwrap_or_else(|| Audience::random(world.random()));
+    let mut spec = nested(fields, |body| apps::read(body, &mut || world.policy_id()))?;
+    // It says where the application is, and is no field of it.
+    spec.body.remove("account_id");
+    Some(FirstApp { id, account_id, aud, spec })
 }
 
 /// Reads each object of a list; what is wrong with one is noted in `top`. A reader returns `None` where it has noted something.
@@ -206,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_example_is_the_published_one() {
-        let founding = Seed::parse(EXAMPLE).unwrap().founding(&World::machine()).unwrap();
+        let (founding, apps) = Seed::parse(EXAMPLE).unwrap().contents(&World::machine()).unwrap();
         assert_eq!(founding.accounts[0].id.to_string(), published::ACCOUNT_ID);
         assert_eq!(
             (founding.zones[0].id.to_string().as_str(), founding.zones[0].name.as_str()),
@@ -219,6 +249,9 @@ mod tests {
             (published::EMAIL, published::API_KEY)
         );
         assert_eq!(founding.api_tokens[0].secret.reveal(), published::API_TOKEN);
+        assert_eq!(apps.len(), 1);
+        assert_eq!(apps[0].id.to_string(), published::APP_ID);
+        assert_eq!(apps[0].spec.patterns[0].as_str(), published::APP_DOMAIN);
         let token = &founding.service_tokens[0];
         assert_eq!(founding.service_tokens.len(), 1);
         assert_eq!(token.secret.reveal(), published::CLIENT_SECRET);

@@ -7,14 +7,17 @@ fn fresh() -> PolicyId {
     PolicyId::random([7; 16])
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just written")]
 fn spec(body: Value) -> AppSpec {
     read(&body, &mut fresh).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just written")]
 fn pointers(body: Value) -> Vec<String> {
     read(&body, &mut fresh).unwrap_err().into_iter().map(|error| error.pointer).collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just written")]
 fn with(more: Value) -> Value {
     let mut body = json!({"type": "self_hosted", "domain": "app.example.com"});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::body::{Fields, InvalidField};
-use crate::id::AccountId;
+use crate::id::{AccountId, ServiceTokenId};
 use crate::organization::{self, AuthDomain, Inactivity, InactivityAction};
 use crate::service_token::Name;
 use crate::time::Timestamp;
@@ -126,6 +126,45 @@ pub fn read(body: &Value, account: AccountId) -> Result<OrganizationSpec, Vec<In
 }
 
 /// What happens to unused service tokens; `None` where it is not enabled, or something is wrong.
+/// A service token that nobody uses, and what is going to be done with it. No policy and no group refers to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InactiveServiceToken {
+    /// Which.
+    pub id: ServiceTokenId,
+    /// What people call it.
+    pub name: String,
+    /// When it was last used or changed, in whole seconds.
+    pub inactive_since: Timestamp,
+    /// How many whole days ago that was.
+    pub inactive_days: u32,
+    /// `disable` or `delete`.
+    pub action: String,
+}
+
+impl InactiveServiceToken {
+    /// Shows one. `since` is when it was last used or changed.
+    pub fn show(
+        id: ServiceTokenId,
+        name: String,
+        since: Timestamp,
+        action: InactivityAction,
+        now: Timestamp,
+    ) -> Self {
+        let days = now.as_micros().saturating_sub(since.as_micros()) / 86_400_000_000;
+        let action = match action {
+            InactivityAction::Disable => "disable",
+            InactivityAction::Delete => "delete",
+        };
+        Self {
+            id,
+            name,
+            inactive_since: since.floor_second(),
+            inactive_days: u32::try_from(days).unwrap_or(0),
+            action: action.to_owned(),
+        }
+    }
+}
+
 fn read_inactivity(fields: &mut Fields<'_>) -> Option<Inactivity> {
     let enabled = fields.boolean("enabled");
     if fields.value("enabled").is_none() {

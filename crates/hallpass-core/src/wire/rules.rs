@@ -109,6 +109,7 @@ mod tests {
 
     const ID: &str = "f174e90a-fafe-4643-bbbc-4a0ed4fc8415";
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just written")]
     fn rules(include: Value) -> Result<Vec<Rule>, Vec<String>> {
         let body = json!({"include": include});
         let mut fields = Fields::of_body(&body).unwrap();

@@ -154,6 +154,8 @@ pub fn routes() -> Vec<Route> {
         add(Method::PUT, path, of.replace(), put(organizations::replace));
         add(Method::PATCH, path, of.merge(), patch(organizations::merge));
     }
+    let inactive = format!("{BASE}/accounts/{{account_id}}/access/organizations/inactive_service_tokens");
+    add(Method::GET, &inactive, openapi::list_inactive(), get(organizations::inactive));
     let keys = &format!("{BASE}/accounts/{{account_id}}/access/keys");
     add(Method::GET, keys, openapi::get_keys(), get(keys::get));
     add(Method::PUT, keys, openapi::update_keys(), put(keys::update));

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::auth::Authenticated;
 use super::error::ApiError;
-use super::extract::{At, Unread};
-use super::{Api, created, ok};
+use super::extract::{At, Query, Unread};
+use super::{Api, created, ok, page};
+use crate::store::Page;
 
 const READ: Permission = Permission::ORGANIZATIONS_READ;
 const WRITE: Permission = Permission::ORGANIZATIONS_WRITE;
@@ -49,6 +50,23 @@ pub(super) async fn merge(
 ) -> Result<Response, ApiError> {
     let changed = change(&api, &caller, &at, body, Change::Merge).await?;
     Ok(ok(wire::Organization::show(&changed)))
+}
+
+/// What would be done with service tokens that nobody uses, if it were done now.
+pub(super) async fn inactive(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let scope = at.scope(&api)?;
+    let grant = caller.grant(READ, scope)?;
+    let paging = query.paging()?;
+    let now = api.world.now();
+    let found = api.store.inactive_tokens(&grant, now).await?;
+    Ok(page(Page::of(found, paging), paging, |token| {
+        wire::InactiveServiceToken::show(token.id, token.name, token.since, token.action, now)
+    }))
 }
 
 async fn change(

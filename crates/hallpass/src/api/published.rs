@@ -25,6 +25,11 @@ pub const CLIENT_ID: &str = "88bf3b6d86161464f6509f7219099e57.access.example.com
 /// Its secret.
 pub const CLIENT_SECRET: &str = "bdd31cbc4dec990953e39163fbbb194c93313ca9f0a6e420346af9d326b1d2a5";
 
+/// The application at [`APP_DOMAIN`], which lets in every service token of the account.
+pub const APP_ID: &str = "3b7d2c5e-8a41-4f06-9d1c-6e5f0a9b4c72";
+/// The host that it protects.
+pub const APP_DOMAIN: &str = "app.example.com";
+
 /// Whether a secret is one of the example's.
 pub fn is_published(secret: &ClientSecret) -> bool {
     [API_KEY, API_TOKEN, CLIENT_SECRET].contains(&secret.reveal())

@@ -114,6 +114,7 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
         introduction(&api, &base_url)
     } else {
         example_introduction(&api, &base_url)
+            + &asking.url().map_or_else(String::new, |gate| at_the_gate(gate, &base_url))
     };
     output::print(&text)?;
     serving.await.context("the server ended unexpectedly")?;
@@ -133,6 +134,29 @@ fn introduction(api: &str, base_url: &str) -> String {
     format!(
         "Hallpass emulator on {api}: throw-away data, for tests only.\n\n  \
          export CLOUDFLARE_BASE_URL={base_url}\n"
+    )
+}
+
+/// What to try at the gate: refused, accepted, disabled, refused.
+fn at_the_gate(gate: &str, base_url: &str) -> String {
+    let (account, token) = (published::ACCOUNT_ID, published::SERVICE_TOKEN_ID);
+    let ask = format!(
+        "curl -i {gate}/auth/nginx -H 'X-Original-Host: {}' -H 'X-Original-URI: /' -H 'X-Real-IP: 192.0.2.1'",
+        published::APP_DOMAIN
+    );
+    let with_token = format!(
+        "{ask} -H 'CF-Access-Client-Id: {}' -H 'CF-Access-Client-Secret: {}'",
+        published::CLIENT_ID,
+        published::CLIENT_SECRET
+    );
+    format!(
+        "\nAsk the gate at {gate} as a proxy does: without a token it refuses, and with one it answers with an assertion\n\
+         for the service. Once the token is disabled, it refuses again:\n\n  \
+         {ask}\n\n  \
+         {with_token}\n\n  \
+         curl -X PUT {base_url}/accounts/{account}/access/service_tokens/{token} -H 'Authorization: Bearer {}' -d '{{\"enabled\": false}}'\n\n  \
+         {with_token}\n",
+        published::API_TOKEN
     )
 }
 

@@ -23,6 +23,7 @@ use crate::operator::Watched;
 use crate::reference::References;
 use crate::serve::{self, Transport};
 use crate::store::{Purpose, Store};
+use crate::tasks::Tasks;
 use crate::telemetry::LogFilter;
 use crate::tls::{Pair, Tls};
 use crate::world::World;
@@ -76,6 +77,7 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
             Some(started.context("the gate cannot read the store")?)
         }
     };
+    let tasks = Tasks::start(&store, &world, config.gate.access_log_retention);
     let api = Api {
         store: store.clone(),
         world,
@@ -125,6 +127,7 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
     if let Some(following) = following {
         following.abort();
     }
+    drop(tasks);
     if let Some(gate) = gate {
         gate.stop().await;
     }

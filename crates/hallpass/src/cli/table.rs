@@ -65,7 +65,7 @@ pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|symbol| if obeyed(symbol) { '\u{fffd}' } else { symbol }).collect()
 }
 
-/// Rows under a head, with escape sequences for colours: [`super::output::show`] leaves them out where they do not belong.
+/// Rows under a head, with escape sequences for colours: [`super::output`] leaves them out where they do not belong.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[Cell; N]]) -> String {
     let head = head.map(|text| Cell::new(text, Tone::Dim));
     let lines = || std::iter::once(&head).chain(rows);

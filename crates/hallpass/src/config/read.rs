@@ -103,6 +103,17 @@ pub(super) fn staleness(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long the access log is kept.
+pub(super) fn retention(text: &str) -> Result<Duration, String> {
+    let duration = GoDuration::parse(text).ok().and_then(|duration| u64::try_from(duration.as_nanos()).ok());
+    match duration.map(Duration::from_nanos) {
+        Some(duration) if (Duration::from_hours(1)..=Duration::from_hours(87_600)).contains(&duration) => {
+            Ok(duration)
+        }
+        _ => Err("must be a duration from 1h to 87600h, like 720h".to_owned()),
+    }
+}
+
 pub(crate) fn operator(text: &str) -> Result<Listen, String> {
     match text.parse() {
         _ if text == "off" => Ok(Listen::Off),

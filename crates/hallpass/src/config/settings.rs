@@ -182,6 +182,9 @@ settings! {
         /// How long the gate may go without hearing from the store before it refuses everything, from `1s` to `1h`
         max_staleness: Duration = one(read::staleness),
             Text, "gate-max-staleness" "TIME", "HALLPASS_GATE_MAX_STALENESS", "60s", AtReload;
+        /// How long the access log is kept, from `1h` to `87600h`
+        access_log_retention: Duration = one(read::retention),
+            Text, "gate-log-retention" "TIME", "HALLPASS_GATE_ACCESS_LOG_RETENTION", "720h", AtStart;
         /// Addresses or networks of proxies that may ask the gate, in place of loopback (repeat, or separate by commas)
         trusted_peers: Vec<IpNet> = list(read::peer),
             List, "gate-trusted-peer" "CIDR", "HALLPASS_GATE_TRUSTED_PEERS", "", AtReload;

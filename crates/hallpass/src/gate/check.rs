@@ -21,6 +21,7 @@ use super::forward_auth::Dialect;
 use super::snapshot::Snapshot;
 use super::{Gate, Inner, Trust};
 use crate::reference::Refusal;
+use crate::store::access_log::Refused;
 
 /// How far the clock may be behind the newest time in the store, in microseconds: 5 seconds.
 const MOST_BACK: i64 = 5_000_000;
@@ -45,6 +46,13 @@ pub(super) struct Allowed {
     pub(super) assertion: HeaderValue,
 }
 
+/// What a request asks for, and who asks.
+#[derive(Debug)]
+struct Asked {
+    app: Arc<App>,
+    client: IpAddr,
+}
+
 /// What a verdict is found from.
 struct View<'a> {
     directory: &'a Directory,
@@ -66,10 +74,13 @@ impl Gate {
     pub(super) fn check(&self, dialect: Dialect, peer: IpAddr, request: &Parts) -> Verdict {
         let inner = &*self.inner;
         let (began, now) = (inner.world.monotonic(), inner.world.now());
-        let mut app = None;
-        let verdict = match inner.judge(dialect, peer, request, now, &mut app) {
+        let mut asked = None;
+        let verdict = match inner.judge(dialect, peer, request, now, &mut asked) {
             Ok(Some(allowed)) => {
                 inner.measures.count_allowed();
+                if let Some(Asked { app, .. }) = &asked {
+                    inner.accesses.accepted(app, allowed.permit.token_id(), allowed.permit.secret(), now);
+                }
                 Verdict::Allowed(Box::new(allowed))
             }
             Ok(None) => {
@@ -78,8 +89,13 @@ impl Gate {
             }
             Err(Denied { reason, token }) => {
                 inner.measures.count_refused(reason);
-                let status = reason.status(app.as_deref());
-                Verdict::Refused(status, Refusal { reason, token, app: app.map(|app| app.id), at: now })
+                let app = asked.as_ref().map(|asked| &*asked.app);
+                let refusal = Refusal { reason, token, app: app.map(|app| app.id), at: now };
+                let status = reason.status(app);
+                if let Some(asked) = asked {
+                    inner.note_refusal(asked, &refusal);
+                }
+                Verdict::Refused(status, refusal)
             }
         };
         inner.measures.observe(inner.world.monotonic().saturating_sub(began));
@@ -99,14 +115,14 @@ impl Gate {
 }
 
 impl Inner {
-    /// `None` is a bypass. The application, as soon as it is known, is left behind for a refusal.
+    /// `None` is a bypass. What was asked for, as soon as it is known, is left behind for the access log and a refusal.
     fn judge(
         &self,
         dialect: Dialect,
         peer: IpAddr,
         request: &Parts,
         now: Timestamp,
-        app: &mut Option<Arc<App>>,
+        left: &mut Option<Asked>,
     ) -> Result<Option<Allowed>, Denied> {
         let refused = |reason| Denied { reason, token: None };
         let settings = self.settings.load();
@@ -127,7 +143,7 @@ impl Inner {
         }
         let (directory, snapshot) = (self.directory.load(), self.snapshot.load());
         let found = snapshot.apps.find(&asked).cloned().ok_or_else(|| refused(Reason::NoApp))?;
-        let found = &*app.insert(found);
+        let found = &*left.insert(Asked { app: found, client: asked.client() }).app;
         let presented = Presented::read(named(&request.headers), found.credential_header.as_deref());
         let view = View { directory: &directory, snapshot: &snapshot };
         let permit = match decide(found, &presented, &asked, &view, &self.digest_key, now) {
@@ -143,6 +159,19 @@ impl Inner {
             no_key()
         })?;
         Ok(Some(Allowed { permit, assertion }))
+    }
+
+    /// Where no application is known, nobody's log has a place for it: it is counted, and its reference says why.
+    fn note_refusal(&self, Asked { app, client }: Asked, refusal: &Refusal) {
+        self.accesses.refused(Refused {
+            id: self.world.request_id(),
+            account_id: app.account_id,
+            at: refusal.at,
+            app: Some(app),
+            token: refusal.token,
+            reason: refusal.reason.as_str(),
+            client,
+        });
     }
 
     /// Says which setting would let a peer speak, from time to time.

@@ -81,6 +81,13 @@ impl Gate {
             Unit::Seconds,
             measures.durations.clone(),
         );
+        let left_out = Counter::<u64>::default();
+        left_out.inc_by(self.inner.accesses.left_out());
+        registry.register(
+            "gate_access_log_left_out",
+            "Decisions that the access log does not have, because there were too many at once",
+            left_out,
+        );
         let gauge = |value: i64| {
             let gauge = Gauge::<i64>::default();
             gauge.set(value);

@@ -31,6 +31,7 @@ use tokio::task::AbortHandle;
 use crate::reference::{References, Refusal};
 use crate::server_key::ServerKey;
 use crate::store::Store;
+use crate::store::access_log::Accesses;
 use crate::store::error::StoreError;
 use crate::store::gate_feed::GateFeed;
 use crate::world::World;
@@ -85,6 +86,8 @@ struct Inner {
     /// When an untrusted peer was last logged, in microseconds of monotonic time.
     warned: AtomicU64,
     feed: Arc<GateFeed>,
+    /// Where verdicts are noted for the access log.
+    accesses: Arc<Accesses>,
     following: std::sync::OnceLock<AbortHandle>,
 }
 
@@ -129,13 +132,11 @@ impl Gate {
         settings: Settings,
     ) -> Result<Self, StoreError> {
         // A store with many accounts that have no keys gets the others in the background: until then they are answered 503.
-        match tokio::time::timeout(KEYS_TIME, store.signing_keys().ensure(world)).await {
-            Ok(Err(error)) => {
-                tracing::error!(%error, "cannot make the signing keys of accounts that have none")
-            }
-            Ok(Ok(())) | Err(_) => {}
+        let made = tokio::time::timeout(KEYS_TIME, store.signing_keys().ensure(world)).await;
+        if let Ok(Err(error)) = made {
+            tracing::error!(%error, "cannot make the signing keys of accounts that have none");
         }
-        let gate = Self { inner: Arc::new(Inner::new(store.gate_feed(key), key, world, settings)) };
+        let gate = Self { inner: Arc::new(Inner::new(store, key, world, settings)) };
         gate.inner.follow().await?;
         let task = tokio::spawn(follow::run(Arc::downgrade(&gate.inner), Arc::clone(&gate.inner.feed)));
         // Nobody else has the gate yet.
@@ -179,7 +180,7 @@ impl Gate {
 }
 
 impl Inner {
-    fn new(feed: GateFeed, key: &ServerKey, world: &World, settings: Settings) -> Self {
+    fn new(store: &Store, key: &ServerKey, world: &World, settings: Settings) -> Self {
         Self {
             world: world.clone(),
             settings: ArcSwap::from_pointee(settings),
@@ -193,7 +194,8 @@ impl Inner {
             heard: AtomicU64::new(UNHEARD),
             newest: AtomicI64::new(0),
             warned: AtomicU64::new(0),
-            feed: Arc::new(feed),
+            feed: Arc::new(store.gate_feed(key)),
+            accesses: Arc::clone(store.accesses()),
             following: std::sync::OnceLock::new(),
         }
     }

@@ -2,7 +2,7 @@
 //! batches, never in the path of a request, and never in the row of what was used.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hallpass_core::id::ApiTokenId;
 use hallpass_core::secret::SecretSlot;
@@ -22,7 +22,7 @@ pub(super) const APP: &str = "app";
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     api_tokens: Mutex<HashMap<ApiTokenId, Timestamp>>,
-    pub(super) accesses: Accesses,
+    pub(super) accesses: Arc<Accesses>,
 }
 
 /// What was noted, to be written.

@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use super::batch::{Batch, Outcome, Work};
 use super::engine::{Tx, expect_rows, in_time, on_engine};
 use super::error::{Refusal, StoreError, WriteError};
-use super::guarded::{self, Common, Which, decode, insert, reaches, refuse, run, texts, update};
+use super::guarded::{self, Common, Which, decode, insert, reaches, refuse, run, update};
 use super::policies::{self, StoredPolicy};
 use super::{Page, Paging, Store, hosts, policy_rows, references};
 
@@ -41,7 +41,7 @@ pub struct AppFilter {
 impl Apps<'_> {
     /// The application with this id, if the grant reaches it.
     pub async fn find(&self, grant: &Grant, id: AppId) -> Result<Option<App>, StoreError> {
-        let found = self.read(&Which::one(id)).await?;
+        let found = self.read(&Which::one(&id)).await?;
         Ok(found.into_iter().find(|app| reaches(grant.scope(), app.account_id, app.zone_id)))
     }
 
@@ -199,7 +199,7 @@ pub(super) async fn read(tx: &mut Tx, which: &Which) -> Result<Vec<App>, StoreEr
 
 /// Reads an application that the scope reaches.
 pub(super) async fn reached(tx: &mut Tx, scope: Scope, id: AppId) -> Result<Option<App>, sqlx::Error> {
-    let found = read(tx, &Which::one(id)).await.map_err(decode)?;
+    let found = read(tx, &Which::one(&id)).await.map_err(decode)?;
     Ok(found.into_iter().find(|app| reaches(scope, app.account_id, app.zone_id)))
 }
 
@@ -253,7 +253,7 @@ pub(super) async fn apply(
         created_at: before.as_ref().map_or(now, |app| app.created_at),
         updated_at: now,
     };
-    if let Err(refusal) = check_patterns(tx, &app).await? {
+    if let Err(refusal) = hosts::check(tx, &app).await? {
         return Ok(Err(refusal));
     }
     let had = before.as_ref().map(|app| app.policies.as_slice()).unwrap_or_default();
@@ -274,39 +274,20 @@ pub(super) async fn apply(
     Ok(Ok(Outcome::App(Box::new(app))))
 }
 
-/// A host belongs to one account, and a host and path to one of its applications. Those of a zone's routes lie in the zone.
-async fn check_patterns(tx: &mut Tx, app: &App) -> Result<Result<(), Refusal>, sqlx::Error> {
-    const ZONE: &str = "SELECT name FROM zones WHERE id = $1";
-    const OWNER: &str =
-        "SELECT a.id, a.name FROM app_patterns p JOIN apps a ON a.id = p.app_id WHERE p.pattern = $1";
-    if let Some(zone) = app.zone_id {
-        let name = texts::<(String,)>(tx, ZONE, &zone.to_string()).await?.into_iter().next();
-        let name = name.map(|(name,)| name.to_ascii_lowercase()).unwrap_or_default();
-        let inside =
-            |host: &str| host == name || host.strip_suffix(&name).is_some_and(|rest| rest.ends_with('.'));
-        if !app.patterns.iter().all(|pattern| inside(pattern.host())) {
-            return Ok(Err(refuse("/domain", "domain does not belong to zone")));
-        }
-    }
-    if let Some(host) = hosts::of_another(tx, app.account_id, app.patterns.iter().map(Pattern::host)).await? {
-        return Ok(Err(Refusal::PatternTaken(format!(
-            "{host} belongs to another account, whole or in part"
-        ))));
-    }
-    for pattern in &app.patterns {
-        let owner = texts::<(String, String)>(tx, OWNER, pattern.as_str()).await?.into_iter().next();
-        if let Some((id, name)) = owner.filter(|(id, _)| *id != app.id.to_string()) {
-            let what = format!("{} belongs to application \"{name}\" ({id})", pattern.as_str());
-            return Ok(Err(Refusal::PatternTaken(what)));
-        }
-    }
-    Ok(Ok(()))
-}
-
-/// A policy that an application will have, and whether it is to be written, in place of which.
+/// A policy that an application will have, and what is to be done about it.
 struct Planned {
     attached: AttachedPolicy,
-    write: Option<Option<Arc<Policy>>>,
+    write: Writing,
+}
+
+/// Whether a policy is to be written.
+enum Writing {
+    /// It is stored as it is.
+    Nothing,
+    /// It is new.
+    New,
+    /// It takes the place of this one.
+    Over(Arc<Policy>),
 }
 
 /// What an application's policies will be. Writes nothing.
@@ -347,9 +328,9 @@ async fn plan(
                 }
                 let made_for = (app.account_id, Some(app.id), app.zone_id);
                 let policy = policies::described(id, made_for, spec, before.as_deref(), now);
-                (Arc::new(policy), Some(before))
+                (Arc::new(policy), before.map_or(Writing::New, Writing::Over))
             }
-            (None, Some(known)) => (known, None),
+            (None, Some(known)) => (known, Writing::Nothing),
             (None, None) => continue,
         };
         plan.push(Planned { attached: AttachedPolicy { precedence: *precedence, policy }, write });
@@ -358,7 +339,7 @@ async fn plan(
 }
 
 async fn reusable(tx: &mut Tx, account: AccountId, id: PolicyId) -> Result<Option<Arc<Policy>>, sqlx::Error> {
-    let found = policy_rows::read(tx, &Which::one(id)).await.map_err(decode)?;
+    let found = policy_rows::read(tx, &Which::one(&id)).await.map_err(decode)?;
     let fits = |stored: &StoredPolicy| stored.policy.account_id == account && stored.policy.app_id.is_none();
     Ok(found.into_iter().find(fits).map(|stored| stored.policy))
 }
@@ -381,8 +362,10 @@ async fn write_policies(
     let mut attached = Vec::with_capacity(plan.len());
     for planned in plan {
         let AttachedPolicy { precedence, policy } = &planned.attached;
-        if let Some(before) = &planned.write {
-            policies::write(tx, policy, before.as_deref()).await?;
+        match &planned.write {
+            Writing::Nothing => {}
+            Writing::New => policies::write(tx, policy, None).await?,
+            Writing::Over(before) => policies::write(tx, policy, Some(before)).await?,
         }
         policies::attach(tx, app.id, policy.id, *precedence).await?;
         attached.push(planned.attached);

@@ -32,7 +32,7 @@ use super::policies::{self, PolicyWork, StoredPolicy};
 use super::service_tokens::{self, Changed, StoredServiceToken};
 use super::signing_keys::{self, KeyWork};
 use super::writer::Writer;
-use super::{activity, references};
+use super::{activity, inactivity, references};
 
 /// A change, as data.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(super) enum Work {
         fresh: Option<SecretDigest>,
     },
     DeleteServiceToken(ServiceTokenId),
+    EndInactive(ServiceTokenId),
     CreateApiToken(Box<ApiToken>, SecretDigest),
     ReplaceApiToken {
         id: ApiTokenId,
@@ -90,7 +91,9 @@ pub(super) enum Outcome {
 impl Work {
     pub(super) fn service_token(&self) -> Option<ServiceTokenId> {
         match self {
-            Self::ChangeServiceToken { id, .. } | Self::DeleteServiceToken(id) => Some(*id),
+            Self::ChangeServiceToken { id, .. } | Self::DeleteServiceToken(id) | Self::EndInactive(id) => {
+                Some(*id)
+            }
             Self::CreateServiceToken { .. }
             | Self::CreateApiToken(..)
             | Self::ReplaceApiToken { .. }
@@ -183,6 +186,7 @@ impl Batch {
                 }
                 Ok(deleted.map(Outcome::ServiceToken))
             }
+            Work::EndInactive(id) => inactivity::end(self, tx, grant, now, *id).await,
             Work::CreateApiToken(token, digest) => {
                 api_tokens::insert(tx, token).await?;
                 self.digests.push(DigestWork::Create(DigestOwner::api_token(token.id), *digest));
@@ -313,6 +317,7 @@ impl Batch {
     }
 
     /// A service token of which the batch knows what will become of it: `Some(None)` is one that is going to be deleted.
+    #[expect(clippy::option_option, reason = "unknown, known to go, and known to stay are three things")]
     pub(super) fn held(&self, id: ServiceTokenId) -> Option<Option<&ServiceToken>> {
         self.slots.get(&id).map(|slot| slot.after.as_deref())
     }

@@ -33,7 +33,7 @@ pub struct GroupFilter {
 impl Groups<'_> {
     /// The group with this id, if the grant reaches it.
     pub async fn find(&self, grant: &Grant, id: GroupId) -> Result<Option<Group>, StoreError> {
-        let found = self.read(&Which::one(id)).await?;
+        let found = self.read(&Which::one(&id)).await?;
         Ok(found.into_iter().find(|group| reaches(grant.scope(), group.account_id, group.zone_id)))
     }
 
@@ -162,7 +162,7 @@ pub(super) async fn apply(
         GroupWork::Create(id, spec) | GroupWork::Replace(id, spec) => (*id, Some(spec)),
         GroupWork::Delete(id) => (*id, None),
     };
-    let stored = read(tx, &Which::one(id)).await.map_err(decode)?.into_iter().next();
+    let stored = read(tx, &Which::one(&id)).await.map_err(decode)?.into_iter().next();
     let stored = stored.filter(|group| reaches(grant.scope(), group.account_id, group.zone_id));
     let Some(spec) = spec else {
         let Some(group) = stored else { return Ok(Err(Refusal::Absent)) };

@@ -37,7 +37,7 @@ pub(super) enum Which {
 }
 
 impl Which {
-    pub(super) fn one(id: impl ToString) -> Self {
+    pub(super) fn one(id: &impl ToString) -> Self {
         Self::One(id.to_string())
     }
 

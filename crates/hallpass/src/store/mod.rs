@@ -23,6 +23,7 @@ pub mod groups;
 pub mod guarded;
 mod hosts;
 mod import;
+pub mod inactivity;
 pub mod organizations;
 mod paging;
 pub mod policies;
@@ -281,7 +282,7 @@ impl Store {
     }
 
     /// Where the gate notes what it decides.
-    pub fn accesses(&self) -> &access_log::Accesses {
+    pub fn accesses(&self) -> &Arc<access_log::Accesses> {
         &self.inner.activity.accesses
     }
 

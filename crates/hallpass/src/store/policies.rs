@@ -47,7 +47,7 @@ pub struct Policies<'a> {
 impl Policies<'_> {
     /// The reusable policy with this id, if the grant reaches it.
     pub async fn find(&self, grant: &Grant, id: PolicyId) -> Result<Option<StoredPolicy>, StoreError> {
-        let found = self.read(&Which::one(id)).await?.into_iter();
+        let found = self.read(&Which::one(&id)).await?.into_iter();
         Ok(found.filter(|stored| is_reusable(grant.scope(), stored)).last())
     }
 
@@ -229,12 +229,11 @@ pub(super) async fn apply(
             None => return Ok(Err(Refusal::AbsentApp)),
         },
     };
-    let stored = match &app {
-        Some(app) => attached(app, *id),
-        None => {
-            let found = read(tx, &Which::one(*id)).await.map_err(decode)?;
-            found.into_iter().find(|stored| is_reusable(scope, stored))
-        }
+    let stored = if let Some(app) = &app {
+        attached(app, *id)
+    } else {
+        let found = read(tx, &Which::one(id)).await.map_err(decode)?;
+        found.into_iter().find(|stored| is_reusable(scope, stored))
     };
     let (before, spec, wanted) = match (verb, stored) {
         (PolicyVerb::Create(spec, precedence), _) => (None, spec, *precedence),

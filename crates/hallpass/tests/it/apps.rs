@@ -10,10 +10,12 @@ fn access(server: &TestServer) -> String {
     format!("{}/access", server.home.account_path())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just written")]
 fn app(domain: &str, policies: Value) -> Value {
     json!({"type": "self_hosted", "domain": domain, "policies": policies})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests hand over what they have just written")]
 fn policy(name: &str, rule: Value) -> Value {
     json!({"name": name, "decision": "non_identity", "include": [rule]})
 }
@@ -138,8 +140,8 @@ both_engines!(what_is_referred_to_is_not_deleted, |server: TestServer| async mov
     assert_eq!((&converted["reusable"], &converted["precedence"]), (&json!(true), &json!(6)));
     assert_eq!(key.get(&format!("{base}/policies/{own}")).await.result(200)["app_count"], 1);
     assert_eq!(key.delete(&format!("{policies}/{own}")).await.refusal(), (400, 12130));
-    let taken = json!({"name": "n", "decision": "bypass", "precedence": 5});
-    assert_eq!(key.post(&policies, taken).await.pointers(), ["/precedence"]);
+    let occupied = json!({"name": "n", "decision": "bypass", "precedence": 5});
+    assert_eq!(key.post(&policies, occupied).await.pointers(), ["/precedence"]);
     let last = key.post(&policies, policy("last", json!({"everyone": {}}))).await.result(201);
     assert_eq!(last["precedence"], 7);
     // With the users gone, everything goes.

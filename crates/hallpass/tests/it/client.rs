@@ -273,6 +273,8 @@ both_engines!(an_organization_and_its_keys_through_the_client, |server: TestServ
     let spec = ReplaceOrganization { auth_domain: "test.example.com".to_owned(), ..Default::default() };
     let created = organizations.create(&spec).await.unwrap();
     assert_eq!((created.auth_domain.as_str(), created.name), ("test.example.com", made.name));
+    let unused = organizations.inactive_service_tokens(Paging::default()).await.unwrap();
+    assert!(unused.items.is_empty());
     let fields = [("deny_unmatched_requests".to_owned(), true.into())].into_iter().collect();
     let merged = organizations.merge(&fields).await.unwrap();
     assert_eq!(merged.more.get("deny_unmatched_requests"), Some(&true.into()));

@@ -210,7 +210,7 @@ fn a_file_with_a_database_that_everybody_can_read_is_warned_of() {
 fn bad(setting: &Setting) -> &'static str {
     match (setting.form, setting.key) {
         (Form::Text, "api.listen" | "gate.listen" | "operator.listen") => "nowhere",
-        (Form::Text, "gate.max_staleness") => "soon",
+        (Form::Text, "gate.max_staleness" | "gate.access_log_retention") => "soon",
         (Form::Text, "log.filter") => "==",
         (Form::Text, _) => "",
         _ => "maybe",
@@ -222,6 +222,7 @@ fn good(setting: &Setting) -> (&'static str, &'static str) {
     match (setting.form, setting.key) {
         (Form::Text, "api.listen" | "gate.listen" | "operator.listen") => ("127.0.0.1:0", "\"127.0.0.1:0\""),
         (Form::Text, "gate.max_staleness") => ("7s", "\"7s\""),
+        (Form::Text, "gate.access_log_retention") => ("48h", "\"48h\""),
         (Form::Text, "log.filter") => ("warn", "\"warn\""),
         (Form::Text, _) => ("here", "\"here\""),
         (Form::Secret, _) => ("postgres://h/d", "\"postgres://h/d\""),

@@ -262,7 +262,7 @@ fn imports_are_found() {
 #[test]
 fn arrows_point_down() {
     /// Folder or file, and what it may import.
-    const LAYERS: [(&str, &[&str]); 16] = [
+    const LAYERS: [(&str, &[&str]); 18] = [
         ("world.rs", &[]),
         ("live.rs", &[]),
         ("telemetry.rs", &[]),
@@ -276,11 +276,23 @@ fn arrows_point_down() {
         ("api/", &["api", "live", "reference", "store", "world"]),
         ("serve.rs", &["api", "tls"]),
         ("gate/", &["gate", "reference", "serve", "server_key", "signing_keys", "store", "world"]),
+        ("tasks.rs", &["store", "world"]),
         ("operator.rs", &["api", "gate", "store"]),
         ("seed.rs", &["api", "emulator", "store", "world"]),
         (
             "emulator.rs",
-            &["api", "gate", "operator", "reference", "seed", "server_key", "serve", "store", "world"],
+            &[
+                "api",
+                "gate",
+                "operator",
+                "reference",
+                "seed",
+                "server_key",
+                "serve",
+                "store",
+                "tasks",
+                "world",
+            ],
         ),
         (
             "cli/",
@@ -297,6 +309,7 @@ fn arrows_point_down() {
                 "serve",
                 "server_key",
                 "store",
+                "tasks",
                 "telemetry",
                 "tls",
                 "world",

@@ -134,6 +134,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST", "/client/v4/accounts/{account_id}/access/organizations", ORGANIZATION, CHANGE_ORGANIZATION, 201),
     row("PUT", "/client/v4/accounts/{account_id}/access/organizations", ORGANIZATION, CHANGE_ORGANIZATION, 200),
     row("PATCH", "/client/v4/accounts/{account_id}/access/organizations", r#"{"name":"made"}"#, CHANGE_ORGANIZATION, 200),
+    row("GET", "/client/v4/accounts/{account_id}/access/organizations/inactive_service_tokens", "", SEE_ORGANIZATION, 200),
     row("GET", "/client/v4/zones/{zone_id}/access/organizations", "", SEE_ORGANIZATION, 200),
     row("POST", "/client/v4/zones/{zone_id}/access/organizations", ORGANIZATION, CHANGE_ORGANIZATION, 201),
     row("PUT", "/client/v4/zones/{zone_id}/access/organizations", ORGANIZATION, CHANGE_ORGANIZATION, 200),

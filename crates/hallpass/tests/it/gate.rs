@@ -20,7 +20,7 @@ async fn get(url: String, headers: &[(&str, &str)]) -> (u16, reqwest::header::He
 }
 
 #[tokio::test]
-async fn an_emulators_gate_lets_nobody_in_where_nothing_is_protected() {
+async fn an_emulators_gate_lets_nobody_in_where_nothing_is_presented_or_protected() {
     let directory = tempfile::tempdir().unwrap();
     let emulator = Process::start(directory.path(), &["dev".to_owned()]);
     let gate = emulator.gate.clone().unwrap();
@@ -29,6 +29,8 @@ async fn an_emulators_gate_lets_nobody_in_where_nothing_is_protected() {
     assert_eq!(get(format!("{gate}/client/v4/user"), &[]).await.0, 404);
     let asked =
         [("x-forwarded-host", "app.example.com"), ("x-forwarded-uri", "/"), ("x-forwarded-for", "192.0.2.1")];
+    let elsewhere = [("x-forwarded-host", "other.example.com"), asked[1], asked[2]];
+    assert_eq!(get(format!("{gate}/auth/caddy"), &elsewhere).await.0, 403);
     let (status, headers, _) = get(format!("{gate}/auth/caddy"), &asked).await;
     assert_eq!(status, 403);
     assert_eq!(headers["cache-control"], "no-store");

@@ -6,8 +6,8 @@ mod accounts;
 mod api_tokens;
 mod app_schemas;
 mod apps;
-mod kinds;
 mod explanations;
+mod kinds;
 mod organizations;
 mod parameters;
 mod schemas;
@@ -34,9 +34,9 @@ pub(super) use api_tokens::ApiTokens;
 pub(super) use apps::{
     Apps, create_policy, delete_policy, get_policy, list_policies, make_reusable, update_policy,
 };
-use kinds::{Access, Body, Reply};
 pub(super) use explanations::explain;
-pub(super) use organizations::{Organizations, get_keys, rotate_keys, update_keys};
+use kinds::{Access, Body, Reply};
+pub(super) use organizations::{Organizations, get_keys, list_inactive, rotate_keys, update_keys};
 pub(super) use service_tokens::ServiceTokens;
 
 /// What a route does, for those who call it.

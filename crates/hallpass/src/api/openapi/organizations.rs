@@ -3,6 +3,7 @@
 use hallpass_core::permission::Permission;
 use serde_json::{Map, Value, json};
 
+use super::parameters::paging;
 use super::schemas::{closed, name, time};
 use super::{Access, Body, Operation, Reply};
 use crate::api::published;
@@ -73,6 +74,21 @@ impl Organizations {
     }
 }
 
+pub(in crate::api) fn list_inactive() -> Operation {
+    Operation {
+        description: "What service_token_inactivity would do now: tokens that were neither used nor changed for so many days, and \
+                      that no policy or group refers to. Longest unused first; a thousand at most. The original has no such call.",
+        access: READ,
+        query: paging(),
+        ..Operation::new(
+            "zero-trust-organization-list-inactive-service-tokens".to_owned(),
+            "Zero Trust organization",
+            "List inactive service tokens",
+            Reply::Page("InactiveServiceToken"),
+        )
+    }
+}
+
 fn of_keys(name: &str, summary: &'static str) -> Operation {
     let id = format!("access-key-configuration-{name}");
     Operation::new(id, "Access key configuration", summary, KEYS)
@@ -111,6 +127,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         ("Organization", organization()),
         ("OrganizationReplacement", replacement),
         ("OrganizationPatch", organization_edit(&json!(["object", "null"]))),
+        ("InactiveServiceToken", inactive_token()),
         ("KeyRotation", key_rotation()),
         (
             "KeyRotationEdit",
@@ -193,6 +210,23 @@ fn inactivity(kind: &Value) -> Value {
             "properties": {"inactivity_threshold_days": {"type": "integer"}, "action": {"type": "string"}},
         },
     })
+}
+
+fn inactive_token() -> Value {
+    closed(
+        json!({
+            "action": {"enum": ["disable", "delete"]},
+            "id": {"type": "string", "format": "uuid"},
+            "inactive_days": {"type": "integer", "minimum": 0},
+            "inactive_since": time(),
+            "name": {"type": "string"},
+        }),
+        &[],
+        json!({
+            "action": "disable", "id": published::SERVICE_TOKEN_ID, "inactive_days": 90,
+            "inactive_since": "2026-06-01T12:00:00Z", "name": published::SERVICE_TOKEN_NAME,
+        }),
+    )
 }
 
 fn key_rotation() -> Value {

@@ -1,0 +1,159 @@
+//! Service tokens that nobody uses are ended, and no others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hallpass::tasks;
+use hallpass_core::app::{App, Audience};
+use hallpass_core::id::AppId;
+use hallpass_core::secret::SecretSlot;
+use hallpass_core::service_token::Name;
+use serde_json::{Value, json};
+
+use crate::harness::{Actor, ORGANIZATIONS_READ, TestServer, both_engines, text};
+use crate::rows;
+
+const RETENTION: Duration = tasks::ACCESS_LOG_RETENTION;
+
+fn app(server: &TestServer) -> Arc<App> {
+    let now = server.now();
+    Arc::new(App {
+        id: AppId::random([7; 16]),
+        account_id: server.home.account,
+        zone_id: None,
+        name: Name::parse("Reports").unwrap(),
+        aud: Audience::random([9; 32]),
+        patterns: Vec::new(),
+        session_seconds: 60,
+        credential_header: None,
+        service_auth_401: false,
+        revoked_before: None,
+        policies: Vec::new(),
+        body: serde_json::Map::new(),
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// Uses a token, and waits until it is written down.
+async fn make_use(server: &TestServer, key: &Actor, id: &str) {
+    let path = format!("{}/{id}", server.home.tokens_path());
+    let before = key.get(&path).await.result(200)["last_seen_at"].clone();
+    server.store.accesses().accepted(&app(server), id.parse().unwrap(), SecretSlot::Current, server.now());
+    for _ in 0..150 {
+        if key.get(&path).await.result(200)["last_seen_at"] != before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the use was not written down");
+}
+
+async fn set(server: &TestServer, inactivity: Value) {
+    let path = format!("{}/access/organizations", server.home.account_path());
+    let body = json!({"service_token_inactivity": inactivity}).to_string();
+    server.key(&server.home).send("PATCH", &path, Some(body.into_bytes())).await.result(200);
+}
+
+async fn make(server: &TestServer, name: &str) -> String {
+    text(&server.make_service_token(&server.home, json!({"name": name})).await["id"])
+}
+
+/// The names of the tokens, and whether each is enabled, in alphabetical order.
+async fn standing(server: &TestServer) -> Vec<(String, bool)> {
+    let list = server.key(&server.home).get(&server.home.tokens_path()).await.result(200);
+    let token = |token: &Value| (text(&token["name"]), token["enabled"].as_bool().unwrap());
+    let mut all: Vec<_> = list.as_array().unwrap().iter().map(token).collect();
+    all.sort();
+    all
+}
+
+fn of(expected: &[(&str, bool)]) -> Vec<(String, bool)> {
+    expected.iter().map(|(name, enabled)| ((*name).to_owned(), *enabled)).collect()
+}
+
+both_engines!(
+    what_was_neither_used_nor_referred_to_is_ended_once_and_nothing_else,
+    |server: TestServer| async move {
+        let (home, key) = (server.home.clone(), server.key(&server.home));
+        let access = format!("{}/access", home.account_path());
+        let old = make(&server, "old").await;
+        let used = make(&server, "used").await;
+        let rotated = make(&server, "rotated").await;
+        let rule = |id: &str| json!([{"service_token": {"token_id": id}}]);
+        let in_policy = make(&server, "in policy").await;
+        let policy = json!({"name": "p", "decision": "non_identity", "include": rule(&in_policy)});
+        key.post(&format!("{access}/policies"), policy).await.result(201);
+        let in_group = make(&server, "in group").await;
+        key.post(&format!("{access}/groups"), json!({"name": "g", "include": rule(&in_group)}))
+            .await
+            .result(201);
+        let theirs = server.make_service_token(&server.abroad, json!({"name": "theirs"})).await;
+        server.advance("719h");
+        make_use(&server, &key, &used).await;
+        key.post(&format!("{}/{rotated}/rotate", home.tokens_path()), json!({})).await.result(200);
+        let _new = make(&server, "new").await;
+        let all = of(&[
+            ("in group", true),
+            ("in policy", true),
+            ("new", true),
+            ("old", true),
+            ("rotated", true),
+            ("used", true),
+        ]);
+
+        // Nobody has asked for it yet, and when somebody has, an hour is missing.
+        server.advance("24h");
+        tasks::look(&server.store, &server.world, RETENTION).await;
+        assert_eq!(standing(&server).await, all);
+        let rules = |enabled: bool, action: &str, days: u32| json!({"enabled": enabled, "action": action, "inactivity_threshold_days": days});
+        set(&server, rules(false, "delete", 30)).await;
+        tasks::look(&server.store, &server.world, RETENTION).await;
+        set(&server, rules(true, "delete", 60)).await;
+        tasks::look(&server.store, &server.world, RETENTION).await;
+        assert_eq!(standing(&server).await, all);
+
+        set(&server, rules(true, "disable", 30)).await;
+        let path = format!("{access}/organizations/inactive_service_tokens");
+        let found = key.get(&path).await.result(200);
+        let since = "2026-06-01T12:00:00Z";
+        assert_eq!(
+            found,
+            json!([{"action": "disable", "id": old, "inactive_days": 30, "inactive_since": since, "name": "old"}])
+        );
+        let reader = server.account_token(&home, &[ORGANIZATIONS_READ]).await;
+        assert_eq!(reader.get(&path).await.result(200), found);
+        let abroad = format!("{}/access/organizations/inactive_service_tokens", server.abroad.account_path());
+        assert_eq!(server.key(&server.abroad).get(&abroad).await.result(200), json!([]));
+        // As on two nodes at once.
+        let looking = || tasks::look(&server.store, &server.world, RETENTION);
+        tokio::join!(looking(), looking());
+        let after = of(&[
+            ("in group", true),
+            ("in policy", true),
+            ("new", true),
+            ("old", false),
+            ("rotated", true),
+            ("used", true),
+        ]);
+        assert_eq!(standing(&server).await, after);
+        let audit = rows::audit(&server.place, &old).await;
+        assert_eq!(audit.len(), 2, "{audit:#?}");
+        assert!(audit[1].starts_with("service_token.update"), "{audit:#?}");
+        let actor =
+            format!("SELECT actor_id FROM audit WHERE object_id = '{old}' ORDER BY revision DESC LIMIT 1");
+        assert_eq!(rows::texts(&server.place, &actor).await, ["inactivity"]);
+
+        // Who enables it again has changed it: it has its days again.
+        key.put(&format!("{}/{old}", home.tokens_path()), json!({"enabled": true})).await.result(200);
+        looking().await;
+        assert_eq!(standing(&server).await, all);
+
+        server.advance("721h");
+        set(&server, rules(true, "delete", 30)).await;
+        looking().await;
+        assert_eq!(standing(&server).await, of(&[("in group", true), ("in policy", true)]));
+        let theirs = format!("{}/{}", server.abroad.tokens_path(), text(&theirs["id"]));
+        server.key(&server.abroad).get(&theirs).await.result(200);
+    }
+);
