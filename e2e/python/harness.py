@@ -67,6 +67,7 @@ class Hallpass:
         addresses = self._ready(ready_file)
         self.api: str = addresses["api"]
         self.base_url: str = addresses["base_url"]
+        self.gate: str = addresses["gate"]
 
     def _ready(self, ready_file: Path) -> dict:
         deadline = time.monotonic() + START_TIMEOUT

@@ -45,6 +45,7 @@ const START_TIMEOUT = 30_000;
 class Hallpass {
   api;
   baseURL;
+  gate;
   #child;
   #exited;
   #said = '';
@@ -68,6 +69,7 @@ class Hallpass {
       const addresses = await this.#ready(readyFile);
       this.api = addresses.api;
       this.baseURL = addresses.base_url;
+      this.gate = addresses.gate;
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
