@@ -127,6 +127,26 @@ fn paths_in_the_documents_exist() {
 }
 
 #[test]
+fn the_tests_that_the_threat_model_names_exist() {
+    let code: String = ["crates/hallpass-core", "crates/hallpass"]
+        .iter()
+        .flat_map(|directory| below(directory))
+        .filter(|path| path.ends_with(".rs"))
+        .map(|path| read(&path))
+        .collect();
+    let is_sentence = |text: &String| {
+        text.matches('_').count() >= 3
+            && text.chars().all(|symbol| symbol.is_ascii_lowercase() || symbol == '_')
+    };
+    let named: Vec<_> = quoted(&read("docs/threat-model.md")).into_iter().filter(is_sentence).collect();
+    assert!(named.len() > 10, "{named:?}");
+    for name in named {
+        let declared = [format!("fn {name}("), format!("    {name},\n"), format!("!({name}, ")];
+        assert!(declared.iter().any(|form| code.contains(form)), "docs/threat-model.md names `{name}`");
+    }
+}
+
+#[test]
 fn what_looks_like_a_path_is_one() {
     for path in ["docs/errors.md", "world.rs", "crates/hallpass", "./test", ".ci/run", "store/"] {
         assert!(is_path(path), "{path}");

@@ -320,10 +320,10 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// Calls a route as somebody who is refused, and sees that nothing was written.
 pub(crate) async fn refused(server: &TestServer, actor: &Actor, row: &Row, path: &str, who: &str) -> Reply {
-    let before = rows::revision(&server.place).await;
+    let before = server.revision().await;
     let reply = call(actor, row, path).await;
     assert!(reply.status >= 400, "{who}: {} {path} answered {}", row.method, reply.text);
-    assert_eq!(rows::revision(&server.place).await, before, "{who}: {} {path} wrote", row.method);
+    assert_eq!(server.revision().await, before, "{who}: {} {path} wrote", row.method);
     reply
 }
 

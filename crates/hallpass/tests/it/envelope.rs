@@ -19,6 +19,9 @@ pub(crate) fn fill(path: &str, realm: &Realm) -> String {
         .replace("{zone_id}", &realm.zone.to_string())
         .replace("{service_token_id}", SERVICE_TOKEN)
         .replace("{token_id}", API_TOKEN)
+        .replace("{app_id}", SERVICE_TOKEN)
+        .replace("{policy_id}", SERVICE_TOKEN)
+        .replace("{group_id}", SERVICE_TOKEN)
 }
 
 both_engines!(an_unknown_route_is_7003_with_7000, |server: TestServer| async move {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::inspect::Database;
 use hallpass::api::rate_limit::RateLimits;
 use hallpass::api::{self, Api};
 use hallpass::live::Live;
@@ -133,6 +134,8 @@ pub(crate) struct TestServer {
     pub(crate) home: Realm,
     pub(crate) abroad: Realm,
     pub(crate) server_key: ServerKey,
+    /// A connection of the test's own, kept from one look to the next.
+    window: tokio::sync::Mutex<Option<Database>>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -223,7 +226,18 @@ impl TestServer {
         tokio::spawn(serve::serve(listener, api::router(api), async {
             let _ = stopped.await;
         }));
-        Self { engine, place, store, world, address, home, abroad, server_key: key, stop: Some(stop) }
+        Self {
+            engine,
+            place,
+            store,
+            world,
+            address,
+            home,
+            abroad,
+            server_key: key,
+            window: tokio::sync::Mutex::default(),
+            stop: Some(stop),
+        }
     }
 
     /// The base URL, as an SDK is given it.
@@ -279,6 +293,15 @@ impl TestServer {
     /// The time.
     pub(crate) fn now(&self) -> Timestamp {
         self.world.now()
+    }
+
+    /// The revision: how many changes the store has seen.
+    pub(crate) async fn revision(&self) -> i64 {
+        let mut window = self.window.lock().await;
+        if window.is_none() {
+            *window = Some(Database::open(&self.place.location).await);
+        }
+        window.as_mut().unwrap().rows::<(i64,)>("SELECT n FROM revision").await[0].0
     }
 
     /// Ends the server and its store: everything that was accepted is on disk.

@@ -34,7 +34,7 @@ both_places!(
     metrics_say_what_was_asked_what_was_written_and_how_the_tokens_stand,
     |place: Place| async move {
         let first = founded(place);
-        let process = serve(&first.place, &["--operator", "127.0.0.1:0"]);
+        let process = serve(&first.place, &["--operator", "127.0.0.1:0", "--no-gate"]);
         let token = first.token_actor(&process);
         let live = token.post(&first.tokens_path(), json!({"name": "canary-name", "duration": "48h"})).await;
         let live = live.result(201);
@@ -78,7 +78,7 @@ both_places!(
 
 both_places!(the_operators_listener_has_health_and_nothing_of_the_api, |place: Place| async move {
     let first = founded(place);
-    let process = serve(&first.place, &["--operator", "127.0.0.1:0"]);
+    let process = serve(&first.place, &["--operator", "127.0.0.1:0", "--no-gate"]);
     let operator = process.operator.clone().unwrap();
     assert_ne!(operator, process.api);
     for path in ["/healthz", "/readyz"] {
@@ -116,7 +116,7 @@ async fn anything_but_an_address_or_off_is_refused() {
 #[tokio::test]
 async fn a_reset_of_the_emulator_is_seen_in_its_metrics() {
     let directory = tempfile::tempdir().unwrap();
-    let arguments = ["dev", "--operator", "127.0.0.1:0"].map(str::to_owned);
+    let arguments = ["dev", "--operator", "127.0.0.1:0", "--no-gate"].map(str::to_owned);
     let process = Process::start(directory.path(), &arguments);
     let status = "hallpass_service_tokens{status=\"active\"}";
     assert_eq!(samples(&process).await[status], "1");
