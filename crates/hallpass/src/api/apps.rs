@@ -104,9 +104,11 @@ pub(super) async fn revoke_tokens(
     State(api): State<Api>,
     caller: Authenticated,
     at: At,
+    body: Unread,
 ) -> Result<Response, ApiError> {
     let id: AppId = at.id("app_id")?;
-    let grant = caller.grant(Permission::APP_SESSIONS_REVOKE, at.scope(&api)?)?;
+    let (_, grant, _) =
+        body.with_grant(&api, &caller, Permission::APP_SESSIONS_REVOKE, at.scope(&api)?).await?;
     api.store.apps().revoke_tokens(&grant, id, api.world.now()).await.map_err(failed)?;
     Ok(accepted(json!({})))
 }

@@ -111,9 +111,10 @@ pub(super) async fn make_reusable(
     State(api): State<Api>,
     caller: Authenticated,
     at: At,
+    body: Unread,
 ) -> Result<Response, ApiError> {
     let (app, id) = (at.id("app_id")?, at.id("policy_id")?);
-    let grant = caller.grant(Permission::APPS_WRITE, at.scope(&api)?)?;
+    let (_, grant, _) = body.with_grant(&api, &caller, Permission::APPS_WRITE, at.scope(&api)?).await?;
     let made = api.store.policies().make_reusable(&grant, app, id, api.world.now()).await;
     Ok(ok(show(&made.map_err(failed)?)))
 }

@@ -20,7 +20,11 @@ both_engines!(what_must_be_an_object_is_nothing_else, |server: TestServer| async
     let id = text(&server.make_service_token(&home, json!({"name": "n"})).await["id"]);
     let before = rows::dump(&server.place).await;
     for (method, path) in with_bodies(&home) {
-        if path.ends_with("/refresh") || path.ends_with("/value") {
+        // What is sent there counts for nothing.
+        if ["/refresh", "/value", "/keys/rotate", "/revoke_tokens", "/make_reusable"]
+            .iter()
+            .any(|end| path.ends_with(end))
+        {
             continue;
         }
         let path = path.replace(SERVICE_TOKEN, &id);

@@ -134,6 +134,7 @@ impl Apps {
         Operation {
             description: "Assertions that were issued before are not used again.",
             access: Access::Holder(Permission::APP_SESSIONS_REVOKE),
+            body: Body::Optional("Ignored"),
             status: 202,
             codes: NO_APP,
             ..self.on_apps("revoke-service-tokens", "Revoke an application's tokens", Reply::One("Nothing"))
@@ -266,6 +267,7 @@ pub(in crate::api) fn make_reusable() -> Operation {
     Operation {
         description: "Other applications can use it from then on. One that is reusable already stays as it is.",
         access: apps.change(),
+        body: Body::Optional("Ignored"),
         codes: ABSENT_IN_APP,
         ..apps.on_policies(
             "convert-reusable",
