@@ -1,5 +1,6 @@
 //! The operator's listener: metrics and health on an address of their own.
 
+use hallpass::api::published;
 use std::collections::BTreeMap;
 
 use serde_json::json;
@@ -119,9 +120,18 @@ async fn a_reset_of_the_emulator_is_seen_in_its_metrics() {
     let arguments = ["dev", "--operator", "127.0.0.1:0", "--no-gate"].map(str::to_owned);
     let process = Process::start(directory.path(), &arguments);
     let status = "hallpass_service_tokens{status=\"active\"}";
-    assert_eq!(samples(&process).await[status], "1");
+    let fresh = samples(&process).await;
+    assert_eq!(fresh[status], "1");
+    let created = reqwest::Client::new()
+        .post(format!("{}/client/v4/accounts/{}/access/service_tokens", process.api, published::ACCOUNT_ID))
+        .bearer_auth(published::API_TOKEN)
+        .body(r#"{"name":"one more"}"#)
+        .send();
+    assert_eq!(created.await.unwrap().status(), 201);
+    let batches = "hallpass_writer_batch_jobs_count";
+    assert_ne!(samples(&process).await[batches], fresh[batches]);
     let reset = reqwest::Client::new().post(format!("{}/dev/reset", process.api));
     let reset = reset.header("content-type", "application/json").body("{}").send().await.unwrap();
     assert_eq!(reset.status(), 200);
-    assert_eq!(samples(&process).await["hallpass_writer_batch_jobs_count"], "1");
+    assert_eq!(samples(&process).await[batches], fresh[batches]);
 }
