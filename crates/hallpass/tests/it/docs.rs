@@ -131,7 +131,7 @@ fn the_tests_that_the_threat_model_names_exist() {
     let code: String = ["crates/hallpass-core", "crates/hallpass"]
         .iter()
         .flat_map(|directory| below(directory))
-        .filter(|path| path.ends_with(".rs"))
+        .filter(|path| Path::new(path).extension().is_some_and(|extension| extension == "rs"))
         .map(|path| read(&path))
         .collect();
     let is_sentence = |text: &String| {
