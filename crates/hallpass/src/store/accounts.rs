@@ -54,8 +54,11 @@ pub struct Membership {
     pub account_id: AccountId,
 }
 
-/// The text under which digests of users' keys are kept.
+/// As audit and changes name them; `USER_KIND` also the digests of users' keys.
+pub(super) const KIND: &str = "account";
+pub(super) const ZONE_KIND: &str = "zone";
 pub(super) const USER_KIND: &str = "user";
+pub(super) const MEMBERSHIP_KIND: &str = "membership";
 
 pub(super) async fn insert_account(tx: &mut Tx, account: &Account) -> Result<(), sqlx::Error> {
     on_engine!(Tx, tx, conn => {

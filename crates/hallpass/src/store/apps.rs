@@ -223,7 +223,7 @@ pub(super) async fn apply(
         (AppVerb::Delete, Some(app)) => {
             // What belongs to it goes with it.
             expect_rows(run(tx, "DELETE FROM apps WHERE id = $1", &[&id]).await?, 1)?;
-            batch.note_guarded(grant, now, "app.delete", KIND, id, &json!({"name": app.name.as_str()}));
+            batch.note(grant, now, "app.delete", KIND, id, &json!({"name": app.name.as_str()}));
             return Ok(Ok(Outcome::App(Box::new(app))));
         }
         (AppVerb::RevokeTokens, Some(app)) => {
@@ -232,7 +232,7 @@ pub(super) async fn apply(
                 revoking.bind(now.as_micros()).execute(conn).await?.rows_affected()
             });
             expect_rows(revoked, 1)?;
-            batch.note_guarded(grant, now, "app.revoke_tokens", KIND, id, &json!({"revoked_before": now}));
+            batch.note(grant, now, "app.revoke_tokens", KIND, id, &json!({"revoked_before": now}));
             return Ok(Ok(Outcome::App(Box::new(App { revoked_before: Some(now), ..app }))));
         }
     };
@@ -418,8 +418,8 @@ fn note(batch: &mut Batch, grant: &Grant, now: Timestamp, action: &'static str, 
     detail.insert("name".to_owned(), json!(app.name.as_str()));
     detail.insert("domains".to_owned(), json!(patterns));
     detail.insert("policies".to_owned(), json!(policies));
-    batch.note_guarded(grant, now, action, KIND, app.id.to_string(), &detail);
+    batch.note(grant, now, action, KIND, app.id.to_string(), &detail);
 }
 
 /// The text under which changes of applications are noted.
-const KIND: &str = "app";
+pub(super) const KIND: &str = "app";

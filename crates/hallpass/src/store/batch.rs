@@ -23,6 +23,7 @@ use super::accounts::{self, Account, Membership, User, Zone};
 use super::api_tokens::{self, StoredApiToken};
 use super::apps::{self, AppWork};
 use super::audit::{Detail, Entry};
+use super::concern::Concern;
 use super::digests::{DigestOwner, DigestWork};
 use super::engine::{Tx, on_engine};
 use super::error::Refusal;
@@ -134,7 +135,6 @@ pub(super) struct Batch {
     slots: HashMap<ServiceTokenId, Slot>,
     pub(super) digests: Vec<DigestWork>,
     pub(super) entries: Vec<Entry>,
-    concerns_callers: bool,
 }
 
 impl Batch {
@@ -150,7 +150,7 @@ impl Batch {
 
     /// Whether it changes who may call.
     pub(super) fn concerns_callers(&self) -> bool {
-        self.concerns_callers
+        self.entries.iter().any(|entry| Concern::of(entry.kind).is_of_callers())
     }
 
     /// Runs a job's rules. Service tokens are only noted, and written at the end; the rest is rare and is written at once.
@@ -202,24 +202,28 @@ impl Batch {
             Work::CreateAccount(account) => {
                 accounts::insert_account(tx, account).await?;
                 let (id, detail) = (account.id.to_string(), json!({"name": account.name}));
-                Ok(Ok(self.note(grant, now, "account.create", "account", id, &detail)))
+                self.note(grant, now, "account.create", accounts::KIND, id, &detail);
+                Ok(Ok(Outcome::Done))
             }
             Work::CreateZone(zone) => {
                 accounts::insert_zone(tx, zone).await?;
                 let (id, detail) = (zone.id.to_string(), json!({"name": zone.name}));
-                Ok(Ok(self.note(grant, now, "zone.create", "zone", id, &detail)))
+                self.note(grant, now, "zone.create", accounts::ZONE_KIND, id, &detail);
+                Ok(Ok(Outcome::Done))
             }
             Work::CreateUser(user, key) => {
                 accounts::insert_user(tx, user).await?;
                 self.digests.push(DigestWork::Create(DigestOwner::user(user.id), *key));
                 let (id, detail) = (user.id.to_string(), json!({"email": user.email}));
-                Ok(Ok(self.note(grant, now, "user.create", "user", id, &detail)))
+                self.note(grant, now, "user.create", accounts::USER_KIND, id, &detail);
+                Ok(Ok(Outcome::Done))
             }
             Work::CreateMembership(membership) => {
                 accounts::insert_membership(tx, membership).await?;
                 let detail = json!({"user_id": membership.user_id, "account_id": membership.account_id});
                 let id = membership.id.to_string();
-                Ok(Ok(self.note(grant, now, "membership.create", "membership", id, &detail)))
+                self.note(grant, now, "membership.create", accounts::MEMBERSHIP_KIND, id, &detail);
+                Ok(Ok(Outcome::Done))
             }
             Work::ChangeOrganization(account, change) => {
                 let changed = organizations::change(tx, grant, now, *account, change).await?;
@@ -240,7 +244,8 @@ impl Batch {
                 on_engine!(Tx, tx, conn => {
                     sqlx::query("INSERT INTO meta (key, value) VALUES ('founded', '1')").execute(conn).await?;
                 });
-                Ok(Ok(self.note(grant, now, "store.found", "store", "founded".to_owned(), &json!({}))))
+                self.note(grant, now, "store.found", "store", "founded".to_owned(), &json!({}));
+                Ok(Ok(Outcome::Done))
             }
             Work::App(work) => apps::apply(self, tx, grant, now, work).await,
             Work::Policy(work) => policies::apply(self, tx, grant, now, work).await,
@@ -299,7 +304,7 @@ impl Batch {
             ..Detail::default()
         };
         let action = if imported { "service_token.import" } else { "service_token.create" };
-        self.note_service_token(grant, now, action, token.id, &detail);
+        self.note(grant, now, action, service_tokens::KIND, token.id.to_string(), &detail);
         self.slots
             .insert(token.id, Slot { before: None, after: Some(Arc::clone(token)), last_seen_at: None });
         let stored = StoredServiceToken { token: Arc::clone(token), last_seen_at: None };
@@ -363,7 +368,7 @@ impl Batch {
         // An edit without effect is no change; a refresh is one even where the expiry was later already.
         if stored.token != before || matches!(change, TokenChange::Refresh) {
             let detail = Detail::of_change(&before, &stored.token, secret);
-            self.note_service_token(grant, now, action, id, &detail);
+            self.note(grant, now, action, service_tokens::KIND, id.to_string(), &detail);
         }
         Ok(Changed { stored, secret })
     }
@@ -379,35 +384,11 @@ impl Batch {
             client_id: Some(token.client_id.as_str()),
             ..Detail::default()
         };
-        self.note_service_token(grant, now, "service_token.delete", id, &detail);
+        self.note(grant, now, "service_token.delete", service_tokens::KIND, id.to_string(), &detail);
         Ok(Changed { stored, secret: SecretChange::Keep })
     }
 
-    fn note_service_token(
-        &mut self,
-        grant: &Grant,
-        now: Timestamp,
-        action: &'static str,
-        id: ServiceTokenId,
-        detail: &impl Serialize,
-    ) {
-        self.entries.push(Entry::new(grant, now, action, service_tokens::KIND, id.to_string(), detail));
-    }
-
-    /// Notes a change of something that decides who may pass.
-    pub(super) fn note_guarded(
-        &mut self,
-        grant: &Grant,
-        now: Timestamp,
-        action: &'static str,
-        kind: &'static str,
-        id: String,
-        detail: &impl Serialize,
-    ) {
-        self.entries.push(Entry::new(grant, now, action, kind, id, detail));
-    }
-
-    /// Notes a change of something that decides who may call.
+    /// Notes a change, for audit and for those who follow.
     pub(super) fn note(
         &mut self,
         grant: &Grant,
@@ -416,9 +397,7 @@ impl Batch {
         kind: &'static str,
         id: String,
         detail: &impl Serialize,
-    ) -> Outcome {
-        self.concerns_callers = true;
+    ) {
         self.entries.push(Entry::new(grant, now, action, kind, id, detail));
-        Outcome::Done
     }
 }

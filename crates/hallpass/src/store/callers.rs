@@ -14,6 +14,7 @@ use sqlx::FromRow;
 
 use super::accounts::{self, Account, Everyone, Membership, User, Zone};
 use super::api_tokens;
+use super::concern::Concern;
 use super::engine::{PATIENCE, Pool, Tx, on_engine};
 use super::error::StoreError;
 use super::writer::CHANGES_KEPT;
@@ -230,8 +231,7 @@ impl Callers {
         let revision = revision(&mut tx).await?;
         let changes = on_engine!(Tx, &mut tx, conn => {
             sqlx::query_as::<_, Change>(
-                "SELECT DISTINCT kind, object_id FROM changes WHERE revision > $1 \
-                 AND kind NOT IN ('service_token', 'app', 'policy', 'group')",
+                "SELECT DISTINCT kind, object_id FROM changes WHERE revision > $1 AND kind <> 'service_token'",
             )
             .bind(known)
             .fetch_all(conn)
@@ -240,6 +240,9 @@ impl Callers {
         let mut everyone = None;
         let mut tokens = Vec::new();
         for change in changes {
+            if !Concern::of(&change.kind).is_of_callers() {
+                continue;
+            }
             if change.kind == api_tokens::KIND {
                 let found = api_tokens::with_digests(&mut tx, Some(&change.object_id)).await?;
                 tokens.push((change.object_id, found.into_iter().next()));

@@ -12,6 +12,7 @@ use hallpass_core::time::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
 use super::audit::Entry;
+use super::concern::Concern;
 use super::engine::PATIENCE;
 
 /// How long a follower may take: a little longer than it waits for the store itself.
@@ -121,8 +122,7 @@ impl Follower {
 
 /// Whether a change can turn a verdict of the gate. A refresh of a token that lives only keeps it as it is: nobody waits for that.
 pub(super) fn concerns(entry: &Entry) -> bool {
-    const OF_CALLERS: [&str; 5] = ["api_token", "account", "zone", "user", "membership"];
-    entry.action != "service_token.refresh" && !OF_CALLERS.contains(&entry.kind)
+    entry.action != "service_token.refresh" && Concern::of(entry.kind).is_of_the_gate()
 }
 
 /// Whether a refresh of the token brings it back to life, or just keeps it from ending.

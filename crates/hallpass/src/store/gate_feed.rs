@@ -15,6 +15,7 @@ use hallpass_core::time::Timestamp;
 use sqlx::FromRow;
 use tokio::sync::oneshot;
 
+use super::concern::Concern;
 use super::engine::{PATIENCE, Pool, Tx, on_engine};
 use super::error::StoreError;
 use super::followers::{Follower, Reading};
@@ -27,8 +28,6 @@ use crate::signing_keys::{KeySet, WrapKey};
 const PAGE: i64 = 20_000;
 /// How long reading everything may take.
 const WHOLE_TIME: Duration = Duration::from_mins(5);
-/// What the gate holds whole: a change of any of it is followed by reading all of it.
-const GUARD_KINDS: [&str; 5] = ["app", "policy", "group", "organization", "signing_key"];
 
 /// The rows of tokens with their digests.
 macro_rules! tokens {
@@ -208,7 +207,7 @@ impl GateFeed {
                 }
             }
             news.gone = gone.into_iter().collect();
-            if changes.iter().any(|(kind, _)| GUARD_KINDS.contains(&kind.as_str())) {
+            if changes.iter().any(|(kind, _)| Concern::of(kind).is_of_guards()) {
                 news.guards = Some(self.guards(&mut tx).await?);
             }
             tx.commit().await?;

@@ -171,14 +171,7 @@ pub(super) async fn apply(
             return Ok(Err(refuse("", format!("cannot delete the group because it is used by {users}"))));
         }
         run(tx, "DELETE FROM rule_groups WHERE id = $1", &[&id.to_string()]).await?;
-        batch.note_guarded(
-            grant,
-            now,
-            "group.delete",
-            KIND,
-            id.to_string(),
-            &json!({"name": group.name.as_str()}),
-        );
+        batch.note(grant, now, "group.delete", KIND, id.to_string(), &json!({"name": group.name.as_str()}));
         return Ok(Ok(Outcome::Group(Box::new(group))));
     };
     let creates = matches!(work, GroupWork::Create(..));
@@ -222,9 +215,9 @@ pub(super) async fn apply(
     };
     references::write(tx, Owner::Group, &row.id, &group.rules).await?;
     let detail = guarded::of_body(&group.body, &["name", "include", "exclude", "require"]);
-    batch.note_guarded(grant, now, action, KIND, id.to_string(), &detail);
+    batch.note(grant, now, action, KIND, id.to_string(), &detail);
     Ok(Ok(Outcome::Group(Box::new(group))))
 }
 
 /// The text under which changes of groups are noted.
-const KIND: &str = "group";
+pub(super) const KIND: &str = "group";

@@ -12,6 +12,7 @@ mod audit;
 pub mod audit_log;
 mod batch;
 pub mod callers;
+mod concern;
 pub mod diagnosis;
 mod digests;
 mod engine;

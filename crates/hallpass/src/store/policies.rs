@@ -339,7 +339,7 @@ async fn make_reusable(
     let id = policy.id.to_string();
     run(tx, "UPDATE policies SET app_id = NULL, zone_id = NULL WHERE id = $1", &[&id]).await?;
     write(tx, &policy, Some(&stored.policy)).await?;
-    batch.note_guarded(grant, now, "policy.make_reusable", KIND, id, &json!({"name": policy.name.as_str()}));
+    batch.note(grant, now, "policy.make_reusable", KIND, id, &json!({"name": policy.name.as_str()}));
     Ok(Ok(Outcome::Policy(Box::new(StoredPolicy { policy: Arc::new(policy), ..stored }))))
 }
 
@@ -364,7 +364,7 @@ async fn delete_unused(
     }
     delete(tx, id).await?;
     let detail = json!({"name": stored.policy.name.as_str(), "app_id": stored.policy.app_id});
-    batch.note_guarded(grant, now, "policy.delete", KIND, id.to_string(), &detail);
+    batch.note(grant, now, "policy.delete", KIND, id.to_string(), &detail);
     Ok(Ok(Outcome::Policy(Box::new(stored))))
 }
 
@@ -373,8 +373,8 @@ fn note(batch: &mut Batch, grant: &Grant, now: Timestamp, action: &'static str, 
     if let Some(app) = policy.app_id {
         detail.insert("app_id".to_owned(), json!(app));
     }
-    batch.note_guarded(grant, now, action, KIND, policy.id.to_string(), &detail);
+    batch.note(grant, now, action, KIND, policy.id.to_string(), &detail);
 }
 
 /// The text under which changes of policies are noted.
-const KIND: &str = "policy";
+pub(super) const KIND: &str = "policy";
