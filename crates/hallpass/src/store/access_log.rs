@@ -71,15 +71,6 @@ pub struct Refused {
     pub client: IpAddr,
 }
 
-/// An acceptance that was noted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NotedAcceptance {
-    pub(super) app: AppId,
-    pub(super) token: ServiceTokenId,
-    pub(super) secret: SecretSlot,
-    pub(super) last: Timestamp,
-}
-
 /// What was noted, to be written.
 #[derive(Debug)]
 pub(super) struct Noted {
@@ -152,10 +143,9 @@ impl Noted {
         self.accepted.is_empty() && self.refused.is_empty()
     }
 
-    pub(super) fn accepted(&self) -> impl Iterator<Item = NotedAcceptance> {
-        self.accepted.iter().map(|(Acceptance { app, token, secret, .. }, Accepted { last, .. })| {
-            NotedAcceptance { app: *app, token: *token, secret: *secret, last: *last }
-        })
+    /// Which token was accepted, and when: several times, if by several applications, by both secrets or in several minutes.
+    pub(super) fn accepted(&self) -> impl Iterator<Item = (ServiceTokenId, Timestamp)> {
+        self.accepted.iter().map(|(what, Accepted { last, .. })| (what.token, *last))
     }
 
     fn rows(&self) -> Vec<NewRow> {

@@ -5,18 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hallpass_core::id::ApiTokenId;
-use hallpass_core::secret::SecretSlot;
 use hallpass_core::time::Timestamp;
 use sqlx::AssertSqlSafe;
 
 use super::access_log::{self, Accesses};
 use super::engine::{Batched, CAP, Engine, Pool, Tx, on_engine};
 use super::{api_tokens, service_tokens};
-
-/// The kind under which the last use of a service token's previous secret is kept.
-pub(super) const PREVIOUS_SECRET: &str = "service_token_previous";
-/// The kind of applications.
-pub(super) const APP: &str = "app";
 
 /// What was used since the last flush.
 #[derive(Debug, Default)]
@@ -57,13 +51,8 @@ impl Noted {
         for (id, at) in &self.api_tokens {
             see(api_tokens::KIND, id.to_string(), *at);
         }
-        for accepted in self.accesses.accepted() {
-            let (token, at) = (accepted.token.to_string(), accepted.last);
-            if accepted.secret == SecretSlot::Previous {
-                see(PREVIOUS_SECRET, token.clone(), at);
-            }
-            see(service_tokens::KIND, token, at);
-            see(APP, accepted.app.to_string(), at);
+        for (token, at) in self.accesses.accepted() {
+            see(service_tokens::KIND, token.to_string(), at);
         }
         last.into_iter().map(|((kind, id), at)| (kind, id, at)).collect()
     }
@@ -84,8 +73,7 @@ impl Statements {
                     "INSERT INTO activity (kind, owner_id, last_seen_at) \
                      SELECT v.column1, v.column2, v.column3 FROM (VALUES {values}) AS v \
                      WHERE (v.column1 = 'api_token' AND EXISTS (SELECT 1 FROM api_tokens t WHERE t.id = v.column2)) \
-                     OR (v.column1 IN ('service_token', 'service_token_previous') \
-                     AND EXISTS (SELECT 1 FROM service_tokens t WHERE t.id = v.column2)) OR v.column1 = 'app' \
+                     OR (v.column1 = 'service_token' AND EXISTS (SELECT 1 FROM service_tokens t WHERE t.id = v.column2)) \
                      ON CONFLICT (kind, owner_id) DO UPDATE SET last_seen_at = excluded.last_seen_at \
                      WHERE activity.last_seen_at < excluded.last_seen_at"
                 )
