@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Actor, TestServer, both_engines, text};
 
-fn app(server: &TestServer) -> Arc<App> {
+/// An application, as the gate would hand it on.
+pub(crate) fn app(server: &TestServer) -> Arc<App> {
     let now = server.now();
     Arc::new(App {
         id: AppId::random([7; 16]),

@@ -1,39 +1,16 @@
 //! Service tokens that nobody uses are ended, and no others.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass::tasks;
-use hallpass_core::app::{App, Audience};
-use hallpass_core::id::AppId;
 use hallpass_core::secret::SecretSlot;
-use hallpass_core::service_token::Name;
 use serde_json::{Value, json};
 
+use crate::access_log::app;
 use crate::harness::{Actor, ORGANIZATIONS_READ, TestServer, both_engines, text};
 use crate::rows;
 
 const RETENTION: Duration = tasks::ACCESS_LOG_RETENTION;
-
-fn app(server: &TestServer) -> Arc<App> {
-    let now = server.now();
-    Arc::new(App {
-        id: AppId::random([7; 16]),
-        account_id: server.home.account,
-        zone_id: None,
-        name: Name::parse("Reports").unwrap(),
-        aud: Audience::random([9; 32]),
-        patterns: Vec::new(),
-        session_seconds: 60,
-        credential_header: None,
-        service_auth_401: false,
-        revoked_before: None,
-        policies: Vec::new(),
-        body: serde_json::Map::new(),
-        created_at: now,
-        updated_at: now,
-    })
-}
 
 /// Uses a token, and waits until it is written down.
 async fn make_use(server: &TestServer, key: &Actor, id: &str) {
