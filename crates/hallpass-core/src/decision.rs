@@ -242,9 +242,9 @@ fn verify(
         });
     let (previous, until) = previous.unwrap_or((NOBODY, now));
     let digest = SecretDigest::new(key, SecretKind::ServiceToken, &id.to_string(), &credential.secret);
-    #[expect(clippy::needless_bitwise_bool, reason = "both digests are always compared, whichever fits")]
-    let right = (digest == current) | ((digest == previous) & (now < until));
-    let slot = if digest == current { SecretSlot::Current } else { SecretSlot::Previous };
+    let (is_current, is_previous) = (digest == current, digest == previous);
+    let right = is_current || (is_previous && now < until);
+    let slot = if is_current { SecretSlot::Current } else { SecretSlot::Previous };
     let Some(token) = known else { return Err(anonymous(Reason::Unknown)) };
     let denied = |reason| Denied { reason, token: Some(token.id) };
     match token.standing(now) {

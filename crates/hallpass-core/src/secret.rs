@@ -7,7 +7,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -195,7 +195,13 @@ impl SecretDigest {
 
 impl PartialEq for SecretDigest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        let (mine, _) = self.0.as_chunks::<8>();
+        let (theirs, _) = other.0.as_chunks::<8>();
+        // Word by word: eight times fewer steps than byte by byte, and all of them whatever differs.
+        let same = |(mine, theirs): (&[u8; 8], &[u8; 8])| {
+            u64::from_ne_bytes(*mine).ct_eq(&u64::from_ne_bytes(*theirs))
+        };
+        mine.iter().zip(theirs).map(same).fold(Choice::from(1), |all, same| all & same).into()
     }
 }
 

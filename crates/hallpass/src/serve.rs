@@ -1,6 +1,8 @@
 //! Listening: accept connections, over TLS or not, hand requests to the router, and drain on shutdown, so that no reply to a write is
 //! lost.
 
+mod head_timer;
+
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,7 +14,7 @@ use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -21,6 +23,7 @@ use tower::ServiceExt as _;
 
 use crate::api::Peer;
 use crate::tls::Tls;
+use head_timer::HeadTimer;
 
 /// How long the head of a request may take to arrive, and how long an idle connection stays open.
 const HEAD_TIME: Duration = Duration::from_mins(1);
@@ -80,7 +83,7 @@ pub(crate) async fn serve_with<S, B>(
     B: hyper::body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MOST_HEAD_BYTES);
+    http.header_read_timeout(HEAD_TIME).max_buf_size(MOST_HEAD_BYTES);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let (accepting, stopped) = watch::channel(());
@@ -102,8 +105,9 @@ pub(crate) async fn serve_with<S, B>(
             tracing::warn!(%peer, "too many connections, this one is closed");
             continue;
         };
-        let connection =
-            Connection { http: http.clone(), service: service(peer), watcher: graceful.watcher(), peer };
+        let mut http = http.clone();
+        http.timer(HeadTimer::new(HEAD_TIME));
+        let connection = Connection { http, service: service(peer), watcher: graceful.watcher(), peer };
         let transport = transport.clone();
         let mut stopped = stopped.clone();
         tokio::spawn(async move {

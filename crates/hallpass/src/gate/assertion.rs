@@ -10,10 +10,10 @@ use hallpass_core::app::{App, Audience};
 use hallpass_core::claims::Claims;
 use hallpass_core::decision::Permit;
 use hallpass_core::id::ServiceTokenId;
-use hallpass_core::organization::Organization;
 use hallpass_core::time::Timestamp;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use hyper::header::HeaderValue;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::signing_keys::{KeySet, SigningError};
 
@@ -21,6 +21,8 @@ const PARTS: usize = 16;
 /// How many a part keeps: each takes about a kilobyte.
 const KEPT: usize = 4_096;
 const SECOND: i64 = 1_000_000;
+/// What of a token's name is not sent as it is: all but visible ASCII, and the sign by which the rest is recognized.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// Mints assertions, and keeps some.
 #[derive(Debug)]
@@ -29,24 +31,33 @@ pub(super) struct Assertions {
     hasher: DefaultHashBuilder,
 }
 
-/// What decides whether an assertion is the one that is wanted.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Key<'a> {
-    token: ServiceTokenId,
-    aud: &'a Audience,
-    issuer: &'a str,
-    kid: &'a str,
+/// Who has passed, as the service is told; ready to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) assertion: HeaderValue,
+    pub(super) client_id: HeaderValue,
+    pub(super) token_name: HeaderValue,
+}
+
+impl Identity {
+    /// For a bypass: everything is empty.
+    pub(super) fn nobody() -> Self {
+        let empty = HeaderValue::from_static("");
+        Self { assertion: empty.clone(), client_id: empty.clone(), token_name: empty }
+    }
 }
 
 #[derive(Debug)]
 struct Kept {
     token: ServiceTokenId,
     aud: Audience,
-    issuer: String,
-    kid: String,
+    /// The token's name, as it was when it was escaped.
+    name: Box<str>,
+    issuer: Box<str>,
+    kid: Box<str>,
     issued: Timestamp,
     seconds: u32,
-    value: HeaderValue,
+    identity: Identity,
 }
 
 impl Default for Assertions {
@@ -56,47 +67,57 @@ impl Default for Assertions {
 }
 
 impl Assertions {
-    /// The assertion for a permit.
+    /// What tells the service about a permit.
     pub(super) fn of(
         &self,
         permit: &Permit,
         app: &App,
-        organization: &Organization,
+        issuer: &str,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<HeaderValue, SigningError> {
-        let issuer = format!("https://{}", organization.auth_domain);
-        let key = Key { token: permit.token_id(), aud: &app.aud, issuer: &issuer, kid: keys.kid() };
-        let hash = self.hasher.hash_one(&key);
-        if let Some(kept) = self.part(hash).find(hash, |kept| kept.key() == key)
+    ) -> Result<Identity, SigningError> {
+        let hash = self.hash(permit.token_id(), &app.aud);
+        let is_it = |kept: &Kept| kept.is_about(permit.token_id(), &app.aud);
+        if let Some(kept) = self.part(hash).find(hash, is_it)
+            && kept.says(permit, issuer, keys.kid())
             && kept.may_be_used(app, now)
         {
-            return Ok(kept.value.clone());
+            return Ok(kept.identity.clone());
         }
         // Signing takes a millisecond, for which nobody else is kept waiting.
-        let token = keys.sign(&Claims::new(permit, app, &issuer, now))?;
-        let value = HeaderValue::try_from(token).map_err(|error| SigningError::Sign(error.to_string()))?;
+        let assertion = keys.sign(&Claims::new(permit, app, issuer, now))?;
+        let name = utf8_percent_encode(permit.token_name(), ESCAPED).to_string();
+        let identity = Identity {
+            assertion: value(assertion)?,
+            client_id: value(permit.client_id().to_string())?,
+            token_name: value(name)?,
+        };
         let kept = Kept {
-            token: key.token,
+            token: permit.token_id(),
             aud: app.aud.clone(),
-            kid: key.kid.to_owned(),
+            name: permit.token_name().into(),
+            issuer: issuer.into(),
+            kid: keys.kid().into(),
             issued: now.floor_second(),
             seconds: app.session_seconds,
-            value: value.clone(),
-            issuer,
+            identity: identity.clone(),
         };
         self.keep(hash, kept);
-        Ok(value)
+        Ok(identity)
     }
 
     fn keep(&self, hash: u64, kept: Kept) {
         let mut part = self.part(hash);
-        if let Ok(old) = part.find_entry(hash, |old| old.key() == kept.key()) {
+        if let Ok(old) = part.find_entry(hash, |old| old.is_about(kept.token, &kept.aud)) {
             old.remove();
         } else if part.len() >= KEPT {
             part.clear();
         }
-        part.insert_unique(hash, kept, |kept| self.hasher.hash_one(kept.key()));
+        part.insert_unique(hash, kept, |kept| self.hash(kept.token, &kept.aud));
+    }
+
+    fn hash(&self, token: ServiceTokenId, aud: &Audience) -> u64 {
+        self.hasher.hash_one((token, aud))
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is less than the number of parts")]
@@ -108,11 +129,20 @@ impl Assertions {
 }
 
 impl Kept {
-    fn key(&self) -> Key<'_> {
-        Key { token: self.token, aud: &self.aud, issuer: &self.issuer, kid: &self.kid }
+    fn is_about(&self, token: ServiceTokenId, aud: &Audience) -> bool {
+        self.token == token && self.aud == *aud
     }
 
-    /// Whether it would be issued the same way now, half of its life is still ahead, and nobody has revoked it. One from the future
+    /// Whether it says the same as one that would be made now.
+    fn says(&self, permit: &Permit, issuer: &str, kid: &str) -> bool {
+        let client_id = permit.client_id().as_str();
+        *self.name == *permit.token_name()
+            && self.identity.client_id.as_bytes() == client_id.as_bytes()
+            && *self.issuer == *issuer
+            && *self.kid == *kid
+    }
+
+    /// Whether the application still wants it as it is, half of its life is still ahead, and nobody has revoked it. One from the future
     /// was issued before the clock was set back.
     fn may_be_used(&self, app: &App, now: Timestamp) -> bool {
         let age = now.as_micros() - self.issued.as_micros();
@@ -121,4 +151,8 @@ impl Kept {
             && age <= i64::from(self.seconds) * SECOND / 2
             && app.revoked_before.is_none_or(|end| self.issued >= end)
     }
+}
+
+fn value(text: String) -> Result<HeaderValue, SigningError> {
+    HeaderValue::try_from(text).map_err(|error| SigningError::Sign(error.to_string()))
 }

@@ -13,9 +13,10 @@ use hallpass_core::id::GroupId;
 use hallpass_core::request::CanonicalRequest;
 use hallpass_core::rule::Rules;
 use hallpass_core::time::Timestamp;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 
+use super::assertion::Identity;
 use super::directory::Directory;
 use super::forward_auth::Dialect;
 use super::snapshot::Snapshot;
@@ -42,8 +43,8 @@ pub(super) enum Verdict {
 /// Who passes.
 #[derive(Debug)]
 pub(super) struct Allowed {
-    pub(super) permit: Permit,
-    pub(super) assertion: HeaderValue,
+    permit: Permit,
+    pub(super) identity: Identity,
 }
 
 /// What a request asks for, and who asks.
@@ -152,13 +153,13 @@ impl Inner {
             Decision::Deny(denied) => return Err(denied),
         };
         let no_key = || Denied { reason: Reason::NoKey, token: Some(permit.token_id()) };
-        let organization = snapshot.organizations.get(&found.account_id).ok_or_else(no_key)?;
-        let keys = snapshot.keys.get(&found.account_id).ok_or_else(no_key)?;
-        let assertion = self.assertions.of(&permit, found, organization, keys, now).map_err(|error| {
+        let issuer = snapshot.issuers.get(&found.account_id).ok_or_else(no_key)?;
+        let keys = issuer.keys.as_ref().ok_or_else(no_key)?;
+        let identity = self.assertions.of(&permit, found, &issuer.name, keys, now).map_err(|error| {
             tracing::error!(%error, "an assertion cannot be signed");
             no_key()
         })?;
-        Ok(Some(Allowed { permit, assertion }))
+        Ok(Some(Allowed { permit, identity }))
     }
 
     /// Where no application is known, nobody's log has a place for it: it is counted, and its reference says why.

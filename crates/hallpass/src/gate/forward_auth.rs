@@ -13,7 +13,7 @@
 use std::net::IpAddr;
 
 use hallpass_core::request::{Ambiguous, CanonicalRequest, client_address};
-use hyper::header::HeaderMap;
+use hyper::header::{HOST, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use ipnet::IpNet;
 
@@ -47,7 +47,17 @@ pub(super) enum Unclear {
     Ambiguous(#[from] Ambiguous),
 }
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
+// Statics, so that a request's headers are looked up without reading these names again.
+static HOST_ASKED: HeaderName = HOST;
+static ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-original-host");
+static ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
+static ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
+static REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+static FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const ENVOY: &str = "/auth/envoy";
 
 impl Dialect {
@@ -71,25 +81,29 @@ impl Dialect {
         let headers = &request.headers;
         let (host, target, client) = match self {
             Self::Nginx => {
-                at_most_once(headers, "x-original-method")?;
-                let client = std::str::from_utf8(once(headers, "x-real-ip")?).ok();
+                at_most_once(headers, &ORIGINAL_METHOD)?;
+                let client = std::str::from_utf8(once(headers, &REAL_IP)?).ok();
                 let client = client.and_then(|text| text.parse::<IpAddr>().ok()).ok_or(Unclear::Address)?;
-                (once(headers, "x-original-host")?, once(headers, "x-original-uri")?, client.to_canonical())
+                (once(headers, &ORIGINAL_HOST)?, once(headers, &ORIGINAL_URI)?, client.to_canonical())
             }
             Self::Caddy | Self::Traefik => {
-                at_most_once(headers, "x-forwarded-method")?;
-                at_most_once(headers, "x-forwarded-proto")?;
-                let client = client_address(peer, &[once(headers, FORWARDED_FOR)?], trusted)?;
-                (once(headers, "x-forwarded-host")?, once(headers, "x-forwarded-uri")?, client)
+                at_most_once(headers, &FORWARDED_METHOD)?;
+                at_most_once(headers, &FORWARDED_PROTO)?;
+                let client = client_address(peer, &[once(headers, &FORWARDED_FOR)?], trusted)?;
+                (once(headers, &FORWARDED_HOST)?, once(headers, &FORWARDED_URI)?, client)
             }
             Self::Envoy => {
                 // A target in absolute form would name a second host.
                 if request.uri.authority().is_some() {
                     return Err(Unclear::Repeated("host"));
                 }
-                let client = client_address(peer, &[once(headers, FORWARDED_FOR)?], trusted)?;
+                let client = client_address(peer, &[once(headers, &FORWARDED_FOR)?], trusted)?;
                 let target = request.uri.path_and_query().map_or("", |target| target.as_str());
-                (once(headers, "host")?, target.strip_prefix(ENVOY).unwrap_or_default().as_bytes(), client)
+                (
+                    once(headers, &HOST_ASKED)?,
+                    target.strip_prefix(ENVOY).unwrap_or_default().as_bytes(),
+                    client,
+                )
             }
         };
         Ok(CanonicalRequest::new(host, target, client)?)
@@ -101,13 +115,13 @@ impl Dialect {
     }
 }
 
-fn once<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h [u8], Unclear> {
+fn once<'h>(headers: &'h HeaderMap, name: &'static HeaderName) -> Result<&'h [u8], Unclear> {
     let value = at_most_once(headers, name)?.filter(|value| !value.trim_ascii().is_empty());
-    value.ok_or(Unclear::Missing(name))
+    value.ok_or(Unclear::Missing(name.as_str()))
 }
 
-fn at_most_once<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h [u8]>, Unclear> {
+fn at_most_once<'h>(headers: &'h HeaderMap, name: &'static HeaderName) -> Result<Option<&'h [u8]>, Unclear> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().map(hyper::header::HeaderValue::as_bytes);
-    if values.next().is_some() { Err(Unclear::Repeated(name)) } else { Ok(value) }
+    if values.next().is_some() { Err(Unclear::Repeated(name.as_str())) } else { Ok(value) }
 }

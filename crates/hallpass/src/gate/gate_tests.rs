@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hallpass_core::app::{App, AppIndex, Audience};
+use hallpass_core::app::{App, Audience};
 use hallpass_core::decision::Reason;
 use hallpass_core::id::AccountId;
 use hallpass_core::policy::PolicyDecision;
@@ -20,6 +20,7 @@ use super::place_tests::{
 };
 use super::snapshot::Snapshot;
 use super::{Settings, Trust, UNHEARD};
+use crate::store::gate_feed::Guards;
 
 #[tokio::test]
 async fn a_live_token_passes_in_every_dialect_with_every_identity_header() {
@@ -222,7 +223,8 @@ async fn a_clock_far_behind_the_store_and_a_missing_key_are_no_reason_to_guess()
     assert_eq!((reply.status, place.reason(&reply)), (503, Reason::Clock));
     place.gate.inner.newest.store(0, Ordering::Release);
     let apps = place.gate.inner.snapshot.load().apps.apps().cloned().collect::<Vec<_>>();
-    place.gate.inner.snapshot.store(Arc::new(Snapshot { apps: AppIndex::new(apps), ..Snapshot::default() }));
+    let guards = Guards { apps: apps.into_iter().map(Arc::unwrap_or_clone).collect(), ..Guards::default() };
+    place.gate.inner.snapshot.store(Arc::new(Snapshot::from(guards)));
     let reply = place.ask(&asked).await;
     assert_eq!((reply.status, place.reason(&reply)), (503, Reason::NoKey));
 }
@@ -363,20 +365,21 @@ async fn a_change_is_known_at_the_gate_before_it_is_answered() {
 fn each_host_has_the_keys_of_its_own_account() {
     let (home, abroad) = (AccountId::from_bytes(ACCOUNT), AccountId::from_bytes([8; 16]));
     let service_auth = |n, pattern| app(n, pattern, PolicyDecision::NonIdentity, Rule::AnyValidServiceToken);
-    let theirs = |n, pattern| Arc::new(App { account_id: abroad, ..(*service_auth(n, pattern)).clone() });
-    let snapshot = Snapshot {
-        apps: AppIndex::new([
-            service_auth(1, "*.example.com"),
+    let theirs = |n, pattern| App { account_id: abroad, ..(*service_auth(n, pattern)).clone() };
+    let snapshot = Snapshot::from(Guards {
+        apps: vec![
+            Arc::unwrap_or_clone(service_auth(1, "*.example.com")),
             theirs(2, "ci*.example.com/deep"),
             theirs(3, "wiki.example.com"),
-        ]),
-        groups: HashMap::new(),
-        organizations: HashMap::from([
-            (home, organization(home, "home.example.org")),
-            (abroad, organization(abroad, "abroad.example.org")),
-        ]),
+        ],
+        organizations: vec![
+            organization(home, "home.example.org"),
+            organization(abroad, "abroad.example.org"),
+        ],
         keys: HashMap::from([(home, key_set(home)), (abroad, key_set(abroad))]),
-    };
+        ..Guards::default()
+    });
+    let published = |account: &AccountId| snapshot.issuers[account].keys.as_ref().unwrap().published();
     for (host, account) in [
         ("home.example.org", Some(home)),
         ("abroad.example.org", Some(abroad)),
@@ -388,7 +391,7 @@ fn each_host_has_the_keys_of_its_own_account() {
         ("a.b.example.com", None),
         ("elsewhere.test", None),
     ] {
-        let expected = account.map(|account| snapshot.keys[&account].published());
+        let expected = account.as_ref().map(published);
         assert_eq!(snapshot.published(host), expected, "{host}");
     }
 }

@@ -12,10 +12,10 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::net::TcpListener;
 
 use super::Gate;
+use super::assertion::Identity;
 use super::check::Verdict;
 use super::forward_auth::Dialect;
 use super::refusal;
@@ -29,9 +29,9 @@ const TOKEN_NAME: HeaderName = HeaderName::from_static("hallpass-token-name");
 const REFERENCE: HeaderName = HeaderName::from_static("hallpass-ref");
 /// Where assertions' keys are published.
 const CERTS: &str = "/cdn-cgi/access/certs";
-/// What of a token's name is not sent as it is: all but visible ASCII, and the sign by which the rest is recognized.
-const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// As many headers as an answer has, so that their map is made once.
+const MOST_HEADERS: usize = 6;
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 type Answer = Response<Full<Bytes>>;
@@ -73,16 +73,8 @@ fn answer(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
     let path = request.uri.path();
     if let Some(dialect) = Dialect::of(path) {
         return match gate.check(dialect, peer, request) {
-            Verdict::Allowed(allowed) => {
-                let name = utf8_percent_encode(allowed.permit.token_name(), ESCAPED).to_string();
-                let id = allowed.permit.client_id().as_str();
-                pass([
-                    Some(allowed.assertion),
-                    HeaderValue::from_str(id).ok(),
-                    HeaderValue::try_from(name).ok(),
-                ])
-            }
-            Verdict::Bypassed => pass([const { Some(HeaderValue::from_static("")) }, None, None]),
+            Verdict::Allowed(allowed) => pass(allowed.identity),
+            Verdict::Bypassed => pass(Identity::nobody()),
             Verdict::Refused(status, refusal) => refuse(gate, dialect.status(status), &refusal),
         };
     }
@@ -101,14 +93,14 @@ fn answer(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
 }
 
 /// Sets every identity header, whether or not there is an identity: a proxy then overwrites whatever a client has sent.
-fn pass([assertion, client_id, token_name]: [Option<HeaderValue>; 3]) -> Answer {
+fn pass(identity: Identity) -> Answer {
+    let Identity { assertion, client_id, token_name } = identity;
     let mut answer = plain(StatusCode::OK, "");
-    let empty = HeaderValue::from_static("");
     let headers = answer.headers_mut();
-    headers.insert(EMAIL, empty.clone());
-    for (name, value) in [(ASSERTION, assertion), (CLIENT_ID, client_id), (TOKEN_NAME, token_name)] {
-        headers.insert(name, value.unwrap_or_else(|| empty.clone()));
-    }
+    headers.insert(ASSERTION, assertion);
+    headers.insert(EMAIL, HeaderValue::from_static(""));
+    headers.insert(CLIENT_ID, client_id);
+    headers.insert(TOKEN_NAME, token_name);
     answer
 }
 
@@ -141,8 +133,10 @@ fn nothing_here() -> Answer {
 fn plain(status: StatusCode, text: &'static str) -> Answer {
     let mut answer = Response::new(Full::from(text));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, TEXT);
-    answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    let headers = answer.headers_mut();
+    headers.reserve(MOST_HEADERS);
+    headers.insert(CONTENT_TYPE, TEXT);
+    headers.insert(CACHE_CONTROL, NO_STORE);
     answer
 }
 

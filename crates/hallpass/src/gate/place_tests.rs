@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hallpass_core::app::{App, AppIndex, Audience, Pattern};
+use hallpass_core::app::{App, Audience, Pattern};
 use hallpass_core::client_id::ClientId;
 use hallpass_core::decision::{KnownServiceToken, Reason};
 use hallpass_core::id::{AccountId, AppId, PolicyId, ServiceTokenId};
@@ -24,7 +24,7 @@ use super::snapshot::Snapshot;
 use super::{Gate, Settings};
 use crate::server_key::ServerKey;
 use crate::signing_keys::{KeySet, KeyState, NewKey, StoredKey, WrapKey};
-use crate::store::gate_feed::GateToken;
+use crate::store::gate_feed::{GateToken, Guards};
 use crate::store::{Durability, Location, Purpose, Store};
 use crate::world::World;
 
@@ -148,17 +148,15 @@ impl Place {
     pub(super) fn set_apps(&self, apps: Vec<Arc<App>>) {
         let account_id = AccountId::from_bytes(ACCOUNT);
         let organization = organization(account_id, "acme.example.com");
-        let old = self.gate.inner.snapshot.swap(Arc::default());
-        let keys = match Arc::try_unwrap(old) {
-            Ok(old) if !old.keys.is_empty() => old.keys,
-            _ => HashMap::from([(account_id, key_set(account_id))]),
+        let old = Arc::try_unwrap(self.gate.inner.snapshot.swap(Arc::default())).ok();
+        let keys = old.and_then(|mut old| old.issuers.remove(&account_id)?.keys);
+        let guards = Guards {
+            apps: apps.into_iter().map(Arc::unwrap_or_clone).collect(),
+            organizations: vec![organization],
+            keys: HashMap::from([(account_id, keys.unwrap_or_else(|| key_set(account_id)))]),
+            ..Guards::default()
         };
-        self.gate.inner.snapshot.store(Arc::new(Snapshot {
-            apps: AppIndex::new(apps),
-            groups: HashMap::new(),
-            organizations: HashMap::from([(account_id, organization)]),
-            keys,
-        }));
+        self.gate.inner.snapshot.store(Arc::new(Snapshot::from(guards)));
     }
 
     pub(super) async fn ask_from(&self, peer: &str, request: &Parts) -> Reply {

@@ -1,12 +1,12 @@
 //! What the gate judges by beside tokens: applications, groups, organizations and keys. It is exchanged whole.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use hallpass_core::app::AppIndex;
 use hallpass_core::id::{AccountId, GroupId};
 use hallpass_core::organization::Organization;
 use hallpass_core::rule::Rules;
+use hashbrown::HashMap;
 
 use crate::signing_keys::KeySet;
 use crate::store::gate_feed::Guards;
@@ -16,18 +16,31 @@ use crate::store::gate_feed::Guards;
 pub(super) struct Snapshot {
     pub(super) apps: AppIndex,
     pub(super) groups: HashMap<GroupId, Rules>,
-    pub(super) organizations: HashMap<AccountId, Organization>,
-    pub(super) keys: HashMap<AccountId, KeySet>,
+    pub(super) issuers: HashMap<AccountId, Issuer>,
+}
+
+/// Who signs an account's assertions: its organization.
+#[derive(Debug)]
+pub(super) struct Issuer {
+    auth_domain: String,
+    /// The `iss` of its assertions.
+    pub(super) name: String,
+    /// Absent, if it has no keys or none can be used.
+    pub(super) keys: Option<KeySet>,
 }
 
 impl From<Guards> for Snapshot {
     fn from(guards: Guards) -> Self {
-        let Guards { apps, groups, organizations, keys } = guards;
+        let Guards { apps, groups, organizations, mut keys } = guards;
+        let issuer = |organization: Organization| {
+            let Organization { account_id, auth_domain, .. } = organization;
+            let name = format!("https://{auth_domain}");
+            (account_id, Issuer { name, auth_domain, keys: keys.remove(&account_id) })
+        };
         Self {
             apps: AppIndex::new(apps.into_iter().map(Arc::new)),
             groups: groups.into_iter().map(|group| (group.id, group.rules)).collect(),
-            organizations: organizations.into_iter().map(|one| (one.account_id, one)).collect(),
-            keys,
+            issuers: organizations.into_iter().map(issuer).collect(),
         }
     }
 }
@@ -36,16 +49,16 @@ impl Snapshot {
     /// The key set for whoever checks assertions at this host: an auth domain, or the host of an application. Where there is but one
     /// organization, every host is its host (compatibility, D28).
     pub(super) fn published(&self, host: &str) -> Option<&str> {
-        let named = self.organizations.values().find(|one| one.auth_domain.eq_ignore_ascii_case(host));
-        let account = match named {
-            Some(organization) => Some(organization.account_id),
-            None => self.apps.at_host(host).map(|app| app.account_id).or_else(|| self.only_organization()),
-        };
-        self.keys.get(&account?).map(KeySet::published)
+        let named = self.issuers.values().find(|issuer| issuer.auth_domain.eq_ignore_ascii_case(host));
+        let issuer = named.or_else(|| match self.apps.at_host(host) {
+            Some(app) => self.issuers.get(&app.account_id),
+            None => self.only_issuer(),
+        });
+        issuer?.keys.as_ref().map(KeySet::published)
     }
 
-    fn only_organization(&self) -> Option<AccountId> {
-        let mut all = self.organizations.keys();
-        all.next().copied().filter(|_| all.next().is_none())
+    fn only_issuer(&self) -> Option<&Issuer> {
+        let mut all = self.issuers.values();
+        all.next().filter(|_| all.next().is_none())
     }
 }
