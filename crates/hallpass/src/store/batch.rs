@@ -163,13 +163,11 @@ impl Batch {
     ) -> Result<Result<Outcome, Refusal>, sqlx::Error> {
         match work {
             Work::CreateServiceToken { token, digest, quota } => {
-                if let Some(quota) = quota {
-                    let stored = service_tokens::count(tx, token.account_id).await?;
-                    if self.count_in(token.account_id, stored) >= u64::from(*quota) {
-                        return Ok(Err(Refusal::Quota(*quota)));
-                    }
-                }
-                Ok(Ok(self.create(grant, now, token, digest)))
+                let full = match quota {
+                    Some(quota) => self.refusal_if_full(tx, token.account_id, *quota).await?,
+                    None => None,
+                };
+                Ok(full.map_or_else(|| Ok(self.create(grant, now, token, digest)), Err))
             }
             Work::ChangeServiceToken { id, change, fresh } => {
                 let changed = self.change(grant, now, *id, change, fresh.as_ref());
@@ -309,6 +307,17 @@ impl Batch {
             .insert(token.id, Slot { before: None, after: Some(Arc::clone(token)), last_seen_at: None });
         let stored = StoredServiceToken { token: Arc::clone(token), last_seen_at: None };
         Outcome::ServiceToken(Changed { stored, secret: SecretChange::Replace })
+    }
+
+    /// The refusal of one more token to an account that has as many as it may have.
+    async fn refusal_if_full(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        quota: u32,
+    ) -> Result<Option<Refusal>, sqlx::Error> {
+        let stored = service_tokens::count(tx, account).await?;
+        Ok((self.count_in(account, stored) >= u64::from(quota)).then_some(Refusal::Quota(quota)))
     }
 
     /// How many tokens an account will have after the jobs so far, of `stored` ones.
