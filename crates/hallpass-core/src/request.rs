@@ -244,6 +244,9 @@ pub(crate) fn canonical_path(path: &[u8]) -> Result<String, Ambiguous> {
     if path.len() > MAX_PATH {
         return Err(Ambiguous::TooLong);
     }
+    if let Some(path) = as_it_is(path) {
+        return Ok(path.to_owned());
+    }
     let decoded = decode(path)?;
     let text = std::str::from_utf8(&decoded).map_err(|_| Ambiguous::NotUtf8)?;
     // Control characters beyond ASCII have only been found now.
@@ -274,6 +277,13 @@ pub(crate) fn canonical_path(path: &[u8]) -> Result<String, Ambiguous> {
         rest = behind;
     }
     Ok(canonical)
+}
+
+/// A path that surely is in its one spelling already, as nearly all are. `None` says nothing.
+fn as_it_is(path: &[u8]) -> Option<&str> {
+    let plain = path.first() == Some(&b'/') && path.iter().all(|byte| stands_for_itself(*byte));
+    let odd_segment = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.']);
+    if plain && !path.windows(2).any(odd_segment) { std::str::from_utf8(path).ok() } else { None }
 }
 
 /// The bytes of a path, each escape decoded, once. No escape becomes a delimiter.

@@ -20,7 +20,7 @@ mod snapshot;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -89,6 +89,8 @@ struct Inner {
     /// Where verdicts are noted for the access log.
     accesses: Arc<Accesses>,
     following: std::sync::OnceLock<AbortHandle>,
+    /// Nothing is believed ever again.
+    stopped: AtomicBool,
 }
 
 impl Default for Settings {
@@ -149,7 +151,8 @@ impl Gate {
         if let Some(following) = self.inner.following.get() {
             following.abort();
         }
-        self.inner.forget();
+        // What is being read this moment must not be believed either.
+        self.inner.stopped.store(true, Ordering::Release);
         self.inner.feed.close().await;
     }
 
@@ -197,11 +200,12 @@ impl Inner {
             feed: Arc::new(store.gate_feed(key)),
             accesses: Arc::clone(store.accesses()),
             following: std::sync::OnceLock::new(),
+            stopped: AtomicBool::new(false),
         }
     }
 
     fn age(&self) -> Option<Duration> {
-        if self.feed.has_missed() {
+        if self.feed.has_missed() || self.stopped.load(Ordering::Acquire) {
             return None;
         }
         let heard = Some(self.heard.load(Ordering::Acquire)).filter(|heard| *heard != UNHEARD)?;

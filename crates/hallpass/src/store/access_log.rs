@@ -2,7 +2,6 @@
 //!
 //! The gate only notes in memory; what it notes is bounded, and what goes beyond is counted as left out.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,6 +12,7 @@ use hallpass_core::caller::{Grant, Scope};
 use hallpass_core::id::{AccountId, AppId, RequestId, ServiceTokenId};
 use hallpass_core::secret::SecretSlot;
 use hallpass_core::time::Timestamp;
+use hashbrown::HashMap;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::api_tokens::Order;
