@@ -30,7 +30,8 @@ use crate::operator::Watched;
 use crate::reference::References;
 use crate::seed::{Seed, SeedError};
 use crate::server_key::ServerKey;
-use crate::store::error::{OpenError, StoreError};
+use crate::store::error::{OpenError, StoreError, WriteError};
+use crate::store::signing_keys::FirstKeys;
 use crate::store::{Durability, Location, Purpose, Store};
 use crate::tasks::{ACCESS_LOG_RETENTION, Tasks};
 use crate::world::World;
@@ -43,13 +44,23 @@ pub struct Emulator {
 
 #[derive(Debug)]
 struct Inner {
-    world: World,
-    seed: Seed,
+    beginning: Beginning,
+    /// The signing keys of the first state, and of every one that a reset makes.
+    keys: FirstKeys,
     reach: Reach,
-    trusted_peers: Arc<[IpNet]>,
-    limit: Option<u32>,
     current: RwLock<Current>,
     faults: Mutex<VecDeque<Fault>>,
+}
+
+/// What every state begins with. The server key stays, because signing keys that go from one store into the next are encrypted
+/// under it.
+#[derive(Debug)]
+struct Beginning {
+    world: World,
+    key: ServerKey,
+    seed: Seed,
+    trusted_peers: Arc<[IpNet]>,
+    limit: Option<u32>,
 }
 
 /// From where the emulator may be asked.
@@ -93,6 +104,9 @@ pub enum EmulatorError {
     /// The gate cannot read what was stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The signing keys of before cannot be stored.
+    #[error("the signing keys cannot be stored: {0}")]
+    Keys(#[from] WriteError),
 }
 
 impl Emulator {
@@ -104,22 +118,19 @@ impl Emulator {
         limit: Option<u32>,
     ) -> Result<Self, EmulatorError> {
         let world = World::movable();
-        let current = begin(&seed, &world, &trusted_peers, limit).await?;
-        let inner = Inner {
-            world,
-            seed,
-            reach,
-            trusted_peers,
-            limit,
-            current: RwLock::new(current),
-            faults: Mutex::default(),
-        };
+        let key = ServerKey::random(&world);
+        let beginning = Beginning { world, key, seed, trusted_peers, limit };
+        let current = beginning.begin(&FirstKeys::default()).await?;
+        // Nobody could rotate them yet.
+        let keys = current.api.store.signing_keys().for_another_store().await?;
+        let inner = Inner { beginning, keys, reach, current: RwLock::new(current), faults: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The routes: the emulator's own, and behind them the management API.
     pub fn router(&self) -> Router {
-        let outermost = Outermost { world: self.inner.world.clone(), requests: Requests::default() };
+        let outermost =
+            Outermost { world: self.inner.beginning.world.clone(), requests: Requests::default() };
         let own = Router::new()
             .route("/dev/clock", get(read_clock).post(move_clock))
             .route("/dev/reset", post(reset))
@@ -176,34 +187,33 @@ impl Current {
     }
 }
 
-async fn begin(
-    seed: &Seed,
-    world: &World,
-    trusted_peers: &Arc<[IpNet]>,
-    limit: Option<u32>,
-) -> Result<Current, EmulatorError> {
-    let directory = tempfile::Builder::new().prefix("hallpass-dev-").tempdir()?;
-    let location = Location::Directory(directory.path().to_owned());
-    let key = ServerKey::random(world);
-    let store = Store::open(&location, &key, Purpose::Emulator, Durability::Full, world).await?;
-    seed.plant(&store, world).await?;
-    let gate = Gate::start(&store, &key, world, gate::Settings::default()).await?;
-    let tasks = Tasks::start(&store, world, ACCESS_LOG_RETENTION);
-    let api = Api {
-        store,
-        world: world.clone(),
-        purpose: Purpose::Emulator,
-        limits: Arc::new(RateLimits::new(limit)),
-        service_token_quota: None.into(),
-        trusted_peers: Arc::clone(trusted_peers).into(),
-        references: Arc::new(References::new(&key)),
-        requests: Requests::default(),
-    };
-    Ok(Current { router: api::router(api.clone()), api, gate, tasks, directory })
+impl Beginning {
+    /// Makes a state: the seed in a fresh store. Accounts that have no key in `keys` get new ones, which takes its time.
+    async fn begin(&self, keys: &FirstKeys) -> Result<Current, EmulatorError> {
+        let Self { world, key, seed, trusted_peers, limit } = self;
+        let directory = tempfile::Builder::new().prefix("hallpass-dev-").tempdir()?;
+        let location = Location::Directory(directory.path().to_owned());
+        let store = Store::open(&location, key, Purpose::Emulator, Durability::Full, world).await?;
+        seed.plant(&store, world).await?;
+        store.signing_keys().begin_with(keys, world).await?;
+        let gate = Gate::start(&store, key, world, gate::Settings::default()).await?;
+        let tasks = Tasks::start(&store, world, ACCESS_LOG_RETENTION);
+        let api = Api {
+            store,
+            world: world.clone(),
+            purpose: Purpose::Emulator,
+            limits: Arc::new(RateLimits::new(*limit)),
+            service_token_quota: None.into(),
+            trusted_peers: Arc::clone(trusted_peers).into(),
+            references: Arc::new(References::new(key)),
+            requests: Requests::default(),
+        };
+        Ok(Current { router: api::router(api.clone()), api, gate, tasks, directory })
+    }
 }
 
 async fn read_clock(State(emulator): State<Emulator>) -> Response {
-    api::ok(json!({"now": emulator.inner.world.now()}))
+    api::ok(json!({"now": emulator.inner.beginning.world.now()}))
 }
 
 /// `{"advance": "8760h"}` or `{"set": "2027-01-01T00:00:00Z"}`. A clock that was moved goes on from there.
@@ -227,9 +237,10 @@ async fn move_clock(State(emulator): State<Emulator>, body: Unread) -> Result<Re
             None
         }
     };
+    let world = &emulator.inner.beginning.world;
     let (moved, pointer) = match fields.finish(asked)? {
-        Move::By(duration) => (emulator.inner.world.advance(duration.as_nanos() / 1_000), "/advance"),
-        Move::To(time) => (emulator.inner.world.set(time), "/set"),
+        Move::By(duration) => (world.advance(duration.as_nanos() / 1_000), "/advance"),
+        Move::To(time) => (world.set(time), "/set"),
     };
     let refused = |rule: crate::world::OutOfRange| {
         ApiError::Invalid(vec![InvalidField { pointer: pointer.to_owned(), message: rule.to_string() }])
@@ -237,19 +248,20 @@ async fn move_clock(State(emulator): State<Emulator>, body: Unread) -> Result<Re
     Ok(api::ok(json!({"now": moved.map_err(refused)?})))
 }
 
-/// Back to the seeded state and the real clock. Requests that are running end on the state that they began with.
+/// Back to the seeded state and the real clock. Requests that are running end on the state that they began with. Signing keys stay:
+/// services remember those that they have fetched, and making others would take a good part of a second.
 async fn reset(State(emulator): State<Emulator>) -> Result<Response, ApiError> {
     let inner = &emulator.inner;
-    inner.world.reset();
+    inner.beginning.world.reset();
     inner.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    let fresh = begin(&inner.seed, &inner.world, &inner.trusted_peers, inner.limit).await;
+    let fresh = inner.beginning.begin(&inner.keys).await;
     let fresh = fresh.map_err(|error| ApiError::Internal(error.to_string()))?;
     let old = {
         let mut current = inner.current.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, fresh)
     };
     tokio::spawn(old.end());
-    Ok(api::ok(json!({"now": inner.world.now()})))
+    Ok(api::ok(json!({"now": inner.beginning.world.now()})))
 }
 
 /// `{"status": 500}` or `{"status": 429}`, with `times` (1) and, for a 429, `retry_after` in seconds (1): what the next replies
@@ -296,7 +308,8 @@ async fn forced(emulator: &Emulator, fault: Fault, request: Request) -> Response
             Fault::Internal => ApiError::Internal("a fault that was asked for".to_owned()),
         }
     };
-    let outermost = Outermost { world: emulator.inner.world.clone(), requests: emulator.api().requests };
+    let outermost =
+        Outermost { world: emulator.inner.beginning.world.clone(), requests: emulator.api().requests };
     let envelope = middleware::from_fn_with_state(outermost, api::envelope);
     let router: Router = Router::new().fallback(answer).layer(envelope);
     let mut response = router.oneshot(Request::from_parts(parts, Body::empty())).await.into_response();

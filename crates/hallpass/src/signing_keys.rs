@@ -107,7 +107,7 @@ fn bound_to(account: AccountId, kid: &str) -> Aad<Vec<u8>> {
 }
 
 /// A key that was just made, as it is stored.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewKey {
     /// Its name: the SHA-256 of its public half, as 64 hex digits.
     pub kid: String,
@@ -193,6 +193,12 @@ pub struct StoredKey {
 }
 
 impl StoredKey {
+    /// The key as it was made; `None` for one that signs no more.
+    pub fn made(&self) -> Option<NewKey> {
+        let Self { kid, wrapped, modulus, certificate, .. } = self.clone();
+        Some(NewKey { kid, wrapped: wrapped?, modulus, certificate })
+    }
+
     fn published_certificate(&self) -> PublishedCertificate<'_> {
         PublishedCertificate { kid: &self.kid, cert: &self.certificate }
     }

@@ -35,6 +35,10 @@ pub struct SigningKeys<'a> {
     pub(super) store: &'a Store,
 }
 
+/// What accounts begin with: a key that signs, and the next one, their private halves encrypted.
+#[derive(Debug, Clone, Default)]
+pub struct FirstKeys(Vec<(AccountId, [NewKey; 2])>);
+
 /// A change of an account's keys, as data.
 #[derive(Debug)]
 pub(super) enum KeyWork {
@@ -106,6 +110,25 @@ impl SigningKeys<'_> {
         Ok(())
     }
 
+    /// The keys that sign now and next, to begin with in another store under the same server key.
+    pub async fn for_another_store(&self) -> Result<FirstKeys, StoreError> {
+        let rows = reading!(self.store, pool => sqlx::query_as::<_, KeyRow>(KEYS).fetch_all(pool).await?);
+        let pairs = by_account(rows)?.into_iter().filter_map(|(account, keys)| {
+            let only = |state| keys.iter().find(|key| key.state == state).and_then(StoredKey::made);
+            Some((account, [only(KeyState::Current)?, only(KeyState::Next)?]))
+        });
+        Ok(FirstKeys(pairs.collect()))
+    }
+
+    /// Gives accounts keys that another store had. Nothing is made, and an account that has keys keeps them.
+    pub async fn begin_with(&self, keys: &FirstKeys, world: &World) -> Result<(), WriteError> {
+        for (account, pair) in &keys.0 {
+            let begun = KeyWork::Begin(Box::new(pair.clone()));
+            self.write(&system(&account.to_string(), world)?, begun, world.now()).await?;
+        }
+        Ok(())
+    }
+
     /// Rotates the keys whose interval is over, and forgets those that need not be published any more.
     pub async fn rotate_due(&self, world: &World) -> Result<(), WriteError> {
         let now = world.now();
@@ -155,8 +178,8 @@ impl SigningKeys<'_> {
     }
 
     async fn begin(&self, grant: &Grant, world: &World) -> Result<(), WriteError> {
-        let keys = Box::new([self.make(grant, world).await?, self.make(grant, world).await?]);
-        self.write(grant, KeyWork::Begin(keys), world.now()).await.map(|_| ())
+        let (current, next) = tokio::try_join!(self.make(grant, world), self.make(grant, world))?;
+        self.write(grant, KeyWork::Begin(Box::new([current, next])), world.now()).await.map(|_| ())
     }
 
     async fn exchange(&self, grant: &Grant, when: When, world: &World) -> Result<KeyRotation, WriteError> {

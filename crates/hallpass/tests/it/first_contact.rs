@@ -1,11 +1,22 @@
 //! What `hallpass dev` prints can be pasted: the gate refuses, lets the published token in, and refuses it once it is disabled.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Actor, Process};
+use crate::door::{Carrier, Pair, question, send};
+use crate::harness::{Actor, Process, text};
+use crate::signing_keys::is_signed_by;
+
+const ACCOUNT: &str = "/accounts/023e105f4ecef8ad9ca31a8372d0c353";
+
+/// The first user of an emulator.
+fn key(process: &Process) -> Actor {
+    let headers = [("x-auth-email", "user@example.com"), ("x-auth-key", "144c9defac04969c7bfad8efaa8ea194")];
+    Actor::new(process.base_url.clone(), &headers)
+}
 
 /// Runs the emulator, and gives what it prints, too.
 fn start(directory: &Path) -> (Process, String) {
@@ -65,12 +76,11 @@ async fn the_lines_that_dev_prints_are_refused_accepted_and_refused_again_and_a_
 async fn the_example_application_has_the_published_ids_after_every_reset() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::start(directory.path(), &["dev".to_owned()]);
-    let key = [("x-auth-email", "user@example.com"), ("x-auth-key", "144c9defac04969c7bfad8efaa8ea194")];
-    let key = Actor::new(process.base_url.clone(), &key);
-    let apps = "/accounts/023e105f4ecef8ad9ca31a8372d0c353/access/apps";
+    let key = key(&process);
+    let apps = format!("{ACCOUNT}/access/apps");
     let switches = Actor::new(format!("{}/dev", process.api), &[]);
     for _ in 0..2 {
-        let list = key.get(apps).await.result(200);
+        let list = key.get(&apps).await.result(200);
         assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
         let app = &list[0];
         assert_eq!(app["id"], "3b7d2c5e-8a41-4f06-9d1c-6e5f0a9b4c72");
@@ -80,7 +90,56 @@ async fn the_example_application_has_the_published_ids_after_every_reset() {
         assert_eq!(app["policies"][0]["include"], json!([{"any_valid_service_token": {}}]));
         let path = format!("{apps}/{}", app["id"].as_str().unwrap());
         key.delete(&path).await.result(202);
-        assert_eq!(key.get(apps).await.result(200), json!([]));
+        assert_eq!(key.get(&apps).await.result(200), json!([]));
         switches.post("/reset", json!({})).await.result(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_fetched_the_keys_once_checks_what_passes_after_every_reset() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), &["dev".to_owned()]);
+    let gate = process.gate.as_ref().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+    let (key, switches) = (key(&process), Actor::new(format!("{}/dev", process.api), &[]));
+    let certs = || {
+        let asked =
+            "GET /cdn-cgi/access/certs HTTP/1.1\r\nhost: app.example.com\r\nconnection: close\r\n\r\n";
+        send(gate, asked.as_bytes()).body
+    };
+    let pass = |pair: &Pair| {
+        let answer = send(gate, &pair.on(&question("nginx", "app.example.com", "/"), Carrier::Pair).bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.headers["cf-access-jwt-assertion"].clone()
+    };
+    // Every key that was made for the state of the moment.
+    let made = async || {
+        let log = format!("{ACCOUNT}/logs/audit?since=2020-01-01&before=2899-01-01");
+        let entries = key.get(&log).await.result(200);
+        let entries = entries.as_array().unwrap().iter();
+        let made = entries.filter(|entry| entry["action"]["description"] == "signing_key.create");
+        made.map(|entry| text(&entry["resource"]["id"])).collect::<BTreeSet<_>>()
+    };
+    let example = Pair {
+        id: "f174e90a-fafe-4643-bbbc-4a0ed4fc8415".to_owned(),
+        client_id: "88bf3b6d86161464f6509f7219099e57.access.example.com".to_owned(),
+        secret: "bdd31cbc4dec990953e39163fbbb194c93313ca9f0a6e420346af9d326b1d2a5".to_owned(),
+    };
+    let fetched = certs();
+    let keys: Value = serde_json::from_str(&fetched).unwrap();
+    let kids = keys["keys"].as_array().unwrap().iter().map(|key| text(&key["kid"])).collect::<BTreeSet<_>>();
+    assert!(is_signed_by(&keys, &pass(&example)));
+    assert_eq!(made().await, kids);
+    for _ in 0..2 {
+        // Two rotations would make keys sign that nobody has fetched.
+        for _ in 0..2 {
+            key.post(&format!("{ACCOUNT}/access/keys/rotate"), json!({})).await.result(200);
+        }
+        assert!(!is_signed_by(&keys, &pass(&example)));
+        switches.post("/reset", json!({})).await.result(200);
+        assert_eq!((certs(), made().await), (fetched.clone(), kids.clone()));
+        assert!(is_signed_by(&keys, &pass(&example)));
+        let path = format!("{ACCOUNT}/access/service_tokens");
+        let fresh = Pair::of(&key.post(&path, json!({"name": "made after the reset"})).await.result(201));
+        assert!(is_signed_by(&keys, &pass(&fresh)));
     }
 }

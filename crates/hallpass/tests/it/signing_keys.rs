@@ -30,12 +30,15 @@ fn kids(set: &KeySet) -> Vec<String> {
     published(set)["keys"].as_array().unwrap().iter().map(|key| text(&key["kid"])).collect()
 }
 
-/// Checks a token as a validator does: by the key set alone.
 fn verifies(set: &KeySet, token: &str) -> bool {
+    is_signed_by(&published(set), token)
+}
+
+/// Checks a token as a validator does: by the published key set alone.
+pub(crate) fn is_signed_by(published: &Value, token: &str) -> bool {
     let part = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let header: Value = serde_json::from_slice(&part(signed.split_once('.').unwrap().0)).unwrap();
-    let published = published(set);
     let key = published["keys"].as_array().unwrap().iter().find(|key| key["kid"] == header["kid"]);
     key.is_some_and(|key| {
         assert_eq!((&key["kty"], &key["alg"], &key["use"]), (&json!("RSA"), &json!("RS256"), &json!("sig")));
@@ -236,6 +239,27 @@ both_engines!(another_nodes_store_has_the_same_keys, |server: TestServer| async 
     two.unwrap();
     assert_eq!(kids(&home(&server).await).len(), 3, "two nodes rotate once");
     other.close().await;
+});
+
+both_engines!(keys_of_one_store_are_begun_with_in_another, |server: TestServer| async move {
+    let keys = server.store.signing_keys();
+    keys.ensure(&server.world).await.unwrap();
+    let (first, carried) = (home(&server).await, keys.for_another_store().await.unwrap());
+    Database::open(&server.place.location).await.execute("DELETE FROM signing_keys").await;
+    server.advance("1h");
+    keys.begin_with(&carried, &server.world).await.unwrap();
+    keys.ensure(&server.world).await.unwrap();
+    assert_eq!(keys.load().await.unwrap().len(), 2);
+    let again = home(&server).await;
+    assert_eq!((again.kid(), again.published()), (first.kid(), first.published()));
+    let shown = server.key(&server.home).get(&path(&server)).await.result(200);
+    assert_eq!(shown["last_key_rotation_at"], json!("2026-06-01T13:00:00.25Z"));
+    // They sign and are rotated like any others, and who has keys keeps them.
+    server.key(&server.home).post(&format!("{}/rotate", path(&server)), json!({})).await.result(200);
+    let rotated = home(&server).await;
+    assert!(verifies(&first, &rotated.sign(&json!({})).unwrap()));
+    keys.begin_with(&carried, &server.world).await.unwrap();
+    assert_eq!(home(&server).await.published(), rotated.published());
 });
 
 #[tokio::test]
