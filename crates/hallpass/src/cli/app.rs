@@ -48,10 +48,12 @@ enum Verb {
     Update(Update),
     /// Delete an application, with the policies that are its own
     #[command(after_help = "Example:\n  hallpass app delete wiki --yes")]
-    Delete(Sure),
-    /// Revoke the assertions that were issued for an application; whoever may still pass gets new ones
-    #[command(after_help = "Example:\n  hallpass app revoke-tokens wiki --yes")]
-    RevokeTokens(Sure),
+    Delete(Delete),
+    /// Let the gate send no assertion any more that it has signed for an application before now
+    #[command(
+        after_help = "Example:\n  hallpass app revoke-tokens wiki\n\nWho may pass gets a new one. One that is out already is not recalled: it is good until it ends by itself."
+    )]
+    RevokeTokens(One),
 }
 
 #[derive(Debug, Args)]
@@ -129,7 +131,7 @@ struct Update {
 }
 
 #[derive(Debug, Args)]
-struct Sure {
+struct Delete {
     #[command(flatten)]
     yes: Yes,
     #[command(flatten)]
@@ -150,7 +152,7 @@ pub(super) async fn run(args: App) -> Result<(), Failure> {
             let apps = place.apps();
             args.yes.delete(&called, &args.one.call.format, &app, apps.delete(app.id)).await
         }
-        Verb::RevokeTokens(args) => revoke_tokens(args).await,
+        Verb::RevokeTokens(one) => revoke_tokens(&one).await,
     }
 }
 
@@ -181,13 +183,12 @@ async fn update(args: Update) -> Result<(), Failure> {
     print(&args.one.call, &called.ask(place.apps().update(app.id, &body.into())).await?)
 }
 
-async fn revoke_tokens(args: Sure) -> Result<(), Failure> {
-    let (called, place, app) = args.one.find().await?;
-    let shown = harmless(&app.name);
-    args.yes.confirm(&format!("Revoke all assertions that were issued for {shown:?} ({})?", app.id))?;
+async fn revoke_tokens(one: &One) -> Result<(), Failure> {
+    let (called, place, app) = one.find().await?;
     called.ask(place.apps().revoke_tokens(app.id)).await?;
-    let text = || format!("Revoked the assertions that were issued for {shown:?} ({}).", app.id);
-    args.one.call.format.print(&json!({}), text)
+    let text =
+        || format!("Revoked the assertions for the application {:?} ({}).", harmless(&app.name), app.id);
+    one.call.format.print(&json!({}), text)
 }
 
 impl Create {

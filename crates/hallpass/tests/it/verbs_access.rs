@@ -82,7 +82,7 @@ both_engines!(an_application_can_be_led_through_its_life, |server: TestServer| a
     shell.refused(&["app", "update", "Wiki", "--remove-policy", "machines"], 6);
     assert_eq!(stored(&server, &path).await["policies"], with["policies"]);
 
-    assert_eq!(shell.json(&["app", "revoke-tokens", "Wiki", "--yes"]), json!({}));
+    assert_eq!(shell.json(&["app", "revoke-tokens", "Wiki"]), json!({}));
     assert_eq!(shell.json(&["app", "delete", "wiki.example.org", "--yes"]), json!({"id": id}));
     shell.refused(&["app", "get", &id], 6);
     assert_eq!(ids(&stored(&server, "policies").await).len(), 2, "the reusable ones stay");
@@ -187,6 +187,29 @@ both_engines!(a_group_can_be_led_through_its_life, |server: TestServer| async mo
     let zoned = shell.json(&["group", "create", "zoned", "--include", "everyone", "--zone", &zone]);
     shell.json(&["group", "create", "elsewhere", "--include", "everyone"]);
     assert_eq!(ids(&shell.json(&["group", "list", "--zone", &zone])), [text(&zoned["id"])]);
+});
+
+both_engines!(a_zone_has_applications_with_policies_of_their_own, |server: TestServer| async move {
+    let shell = Shell::of_user(&server);
+    let (zone, account) = (server.home.zone.to_string(), server.home.account.to_string());
+    let machines = text(&shell.json(&["policy", "create", "machines", "--include", "everyone"])["id"]);
+    shell.json(&["app", "create", "elsewhere", "--domain", "elsewhere.example.com"]);
+    let at_zone = |arguments: &[&str]| shell.json(&[arguments, &["--zone", &zone]].concat());
+    // The account's policies are named there by their ids.
+    let domain = format!("wiki.{}.example", server.home.user);
+    let app = at_zone(&["app", "create", "wiki", "--domain", &domain, "--policy", &machines]);
+    assert_eq!(ids(&app["policies"]), [machines.as_str()]);
+    assert_eq!(ids(&at_zone(&["app", "list"])), [text(&app["id"])]);
+    let token = text(&at_zone(&["token", "create", "zoned"])["id"]);
+    let own = at_zone(&["policy", "create", "own", "--app", "wiki", "--include", "service_token=zoned"]);
+    assert_eq!(own["include"], json!([{"service_token": {"token_id": token}}]));
+    assert_eq!(at_zone(&["policy", "list", "--app", "wiki"]).as_array().unwrap().len(), 2);
+    shell.refused(&["app", "update", "wiki", "--add-policy", "machines", "--zone", &zone], 2);
+    // The account sees it, too.
+    assert_eq!(shell.json(&["policy", "get", "own", "--app", "wiki", "--account", &account]), own);
+    at_zone(&["policy", "delete", "own", "--app", "wiki", "--yes"]);
+    at_zone(&["app", "delete", "wiki", "--yes"]);
+    assert_eq!(shell.json(&["app", "list"]).as_array().unwrap().len(), 1);
 });
 
 both_engines!(an_update_loses_no_field_that_it_does_not_name, |server: TestServer| async move {
@@ -375,7 +398,7 @@ fn what_cannot_be_is_refused_and_nothing_is_made() {
     let error = desk.refused(&["app", "get", "Exmaple"], 6);
     assert!(error.contains("did you mean \"Example\"?"), "{error}");
     desk.refused(&["policy", "list", "--app", UNKNOWN], 6);
-    desk.refused(&["app", "revoke-tokens", UNKNOWN, "--yes"], 6);
+    desk.refused(&["app", "revoke-tokens", UNKNOWN], 6);
     desk.refused(&["policy", "create", "x", "--include", "service_token=nobody"], 6);
     desk.refused(&["policy", "create", "x", "--include", "group=nobody"], 6);
     desk.refused(&["app", "create", "x", "--domain", "x.example.com", "--policy", "nobody"], 6);
@@ -399,7 +422,6 @@ fn what_is_gone_for_good_is_asked_about() {
     desk.json(&["group", "create", "office", "--include", "everyone"]);
     for arguments in [
         &["app", "delete", "Example"][..],
-        &["app", "revoke-tokens", "Example"],
         &["policy", "delete", "machines"],
         &["policy", "delete", "Any service token", "--app", "Example"],
         &["group", "delete", "office"],
