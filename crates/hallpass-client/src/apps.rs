@@ -18,9 +18,10 @@ use crate::transport::Call;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AppDefinition {
     /// `self_hosted`, the one type that Hallpass has.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// The host, and the path if need be.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub domain: String,
     /// What people call it; the domain, if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +48,13 @@ impl AppDefinition {
             policies: None,
             more: Map::new(),
         }
+    }
+}
+
+impl From<Map<String, Value>> for AppDefinition {
+    /// All fields as they are to be sent.
+    fn from(fields: Map<String, Value>) -> Self {
+        Self { kind: String::new(), more: fields, ..Self::at("") }
     }
 }
 
@@ -150,6 +158,10 @@ impl AppPolicies {
         format!("{}/{id}", self.path)
     }
 
+    fn listed(&self, paging: &Paging) -> List {
+        List { path: self.path.clone(), filters: Vec::new(), paging: *paging }
+    }
+
     /// Makes a policy that belongs to the application.
     pub async fn create(&self, policy: &PolicyDefinition) -> Result<Policy, Error> {
         self.client.one(Call::post(self.path.clone(), Repeat::Costly).with_json(policy)?).await
@@ -157,7 +169,12 @@ impl AppPolicies {
 
     /// One page of the list, by precedence.
     pub async fn list(&self, paging: &Paging) -> Result<Page<Policy>, Error> {
-        List { path: self.path.clone(), filters: Vec::new(), paging: *paging }.page(&self.client).await
+        self.listed(paging).page(&self.client).await
+    }
+
+    /// All of the list, page after page.
+    pub fn all(&self, paging: &Paging) -> impl Stream<Item = Result<Policy, Error>> + Send + Unpin + use<> {
+        self.listed(paging).all(self.client.clone())
     }
 
     /// One policy.

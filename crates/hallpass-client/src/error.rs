@@ -176,7 +176,8 @@ impl fmt::Display for Error {
 
 fn said(error: &ErrorObject) -> String {
     let mut text = one_line(&error.message);
-    if let Some(source) = &error.source {
+    // An empty pointer is the whole body's.
+    if let Some(source) = error.source.as_ref().filter(|source| !source.pointer.is_empty()) {
         text = format!("{}: {text}", one_line(&source.pointer));
     }
     for chained in &error.error_chain {

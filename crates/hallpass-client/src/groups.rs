@@ -17,8 +17,10 @@ use crate::transport::Call;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GroupDefinition {
     /// What people call it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// One of these must be true; each is an object with one key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Value>,
     /// None of these may be true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -29,6 +31,13 @@ pub struct GroupDefinition {
     /// All other fields.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+impl From<Map<String, Value>> for GroupDefinition {
+    /// All fields as they are to be sent.
+    fn from(fields: Map<String, Value>) -> Self {
+        Self { more: fields, ..Self::default() }
+    }
 }
 
 /// Which groups of rules of an account or a zone.

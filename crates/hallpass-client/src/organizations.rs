@@ -1,5 +1,6 @@
 //! The organization of an account: what holds for all of its applications.
 
+use futures_util::Stream;
 use hallpass_core::wire::organizations::{InactiveServiceToken, Organization};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -35,6 +36,11 @@ impl Organizations {
         Self { client, path: format!("{owner}/access/organizations") }
     }
 
+    fn inactive(&self, paging: Paging) -> List {
+        let path = format!("{}/inactive_service_tokens", self.path);
+        List { path, filters: Vec::new(), paging }
+    }
+
     /// The organization.
     pub async fn get(&self) -> Result<Organization, Error> {
         self.client.one(Call::get(self.path.clone())).await
@@ -42,8 +48,15 @@ impl Organizations {
 
     /// A page of the service tokens that nobody uses, and what would be done with them now. An account has them, a zone does not.
     pub async fn inactive_service_tokens(&self, paging: Paging) -> Result<Page<InactiveServiceToken>, Error> {
-        let path = format!("{}/inactive_service_tokens", self.path);
-        List { path, filters: Vec::new(), paging }.page(&self.client).await
+        self.inactive(paging).page(&self.client).await
+    }
+
+    /// All of them, page after page.
+    pub fn all_inactive_service_tokens(
+        &self,
+        paging: Paging,
+    ) -> impl Stream<Item = Result<InactiveServiceToken, Error>> + Send + Unpin + use<> {
+        self.inactive(paging).all(self.client.clone())
     }
 
     /// Makes it. Hallpass has one for every account already, and replaces it.

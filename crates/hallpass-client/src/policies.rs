@@ -17,10 +17,13 @@ use crate::transport::Call;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PolicyDefinition {
     /// What people call it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// `allow`, `deny`, `non_identity` or `bypass`; machines pass by `non_identity`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub decision: String,
     /// One of these must be true; each is an object with one key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Value>,
     /// None of these may be true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -34,6 +37,13 @@ pub struct PolicyDefinition {
     /// All other fields.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+impl From<Map<String, Value>> for PolicyDefinition {
+    /// All fields as they are to be sent.
+    fn from(fields: Map<String, Value>) -> Self {
+        Self { more: fields, ..Self::default() }
+    }
 }
 
 /// Which reusable policies of an account.

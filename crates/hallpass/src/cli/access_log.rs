@@ -9,7 +9,7 @@ use hallpass_core::validity::GoDuration;
 use hallpass_core::wire::access_log::AccessRequest;
 use hallpass_core::wire::service_tokens::ServiceToken;
 
-use super::called::Called;
+use super::called::{Called, LARGEST};
 use super::directory::AccountFlag;
 use super::output::Format;
 use super::table::{self, Cell, Tone};
@@ -93,8 +93,7 @@ pub(super) async fn run(args: AccessLog) -> Result<(), Failure> {
 
 /// The service tokens, for their names: whoever may read the log need not be allowed to list them.
 async fn names(called: &Called, account: &Account) -> Vec<ServiceToken> {
-    let paging = Paging { per_page: Some(1000), ..Paging::default() };
-    let all = ListServiceTokens { paging, ..ListServiceTokens::default() };
+    let all = ListServiceTokens { paging: LARGEST, ..ListServiceTokens::default() };
     called.collect(account.service_tokens().all(&all)).await.unwrap_or_default()
 }
 

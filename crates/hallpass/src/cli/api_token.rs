@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use hallpass_client::{
     ApiTokenPolicy, ApiTokens, CreateApiToken, Effect, ErrorKind, GroupInPolicy, ListApiTokens,
-    ListPermissionGroups, Paging,
+    ListPermissionGroups,
 };
 use hallpass_core::id::{ApiTokenId, PermissionGroupId, TokenPolicyId};
 use hallpass_core::network::WrittenNetwork;
@@ -15,17 +15,17 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::wire::RevealedSecret;
 use hallpass_core::wire::api_tokens::{self as wire, AddressLists, Condition, PermissionGroup};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::ask::Yes;
-use super::called::Called;
+use super::called::{Called, LARGEST};
 use super::directory::AccountFlag;
 use super::find::{self, Named};
 use super::output::{Format, SecretFormat};
 use super::table::harmless;
 use super::target::Target;
-use super::{Exit, Failure, api_token_text, parse_name};
-use crate::world::World;
+use super::when::now;
+use super::{Exit, Failure, api_token_text, body, parse_name};
 
 /// Create, list, verify, roll and delete API tokens
 #[derive(Debug, Args)]
@@ -81,8 +81,8 @@ struct Create {
     /// Permission group that it gets on the account, by name or id; may be repeated
     #[arg(long, value_name = "ID|NAME", required_unless_present = "policies")]
     permission: Vec<String>,
-    /// JSON file with a list of policies, as the API takes them, for all that --permission cannot say
-    #[arg(long, value_name = "FILE", conflicts_with = "permission")]
+    /// JSON file, or - for standard input, with a list of policies, as the API takes them, for all that --permission cannot say
+    #[arg(long, value_name = "FILE|-", conflicts_with = "permission")]
     policies: Option<PathBuf>,
     /// Address or network from which alone it may be used; may be repeated
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
@@ -235,11 +235,7 @@ async fn roll(args: &Roll) -> Result<(), Failure> {
 
 async fn delete(args: &Delete) -> Result<(), Failure> {
     let (called, tokens, token) = args.one.find().await?;
-    let shown = harmless(&token.name);
-    args.yes.confirm(&format!("Delete {shown:?} ({}) for good?", token.id))?;
-    called.ask(tokens.delete(token.id)).await?;
-    let text = || format!("Deleted the API token {shown:?} ({}).", token.id);
-    args.one.format.print(&json!({"id": token.id}), text)
+    args.yes.delete(&called, &args.one.format, &token, tokens.delete(token.id)).await
 }
 
 async fn permissions(args: &List) -> Result<(), Failure> {
@@ -268,9 +264,9 @@ impl One {
 
 /// The permission groups that act on accounts.
 async fn groups(called: &Called, tokens: &ApiTokens) -> Result<Vec<PermissionGroup>, Failure> {
-    let paging = Paging { per_page: Some(1000), ..Paging::default() };
     let on_accounts = GroupScope::Account.as_str().to_owned();
-    let which = ListPermissionGroups { scope: Some(on_accounts), paging, ..ListPermissionGroups::default() };
+    let which =
+        ListPermissionGroups { scope: Some(on_accounts), paging: LARGEST, ..ListPermissionGroups::default() };
     called.collect(tokens.permission_groups().all(&which)).await
 }
 
@@ -305,11 +301,7 @@ struct WrittenGroup {
 }
 
 fn read_policies(file: &Path) -> Result<Vec<ApiTokenPolicy>, Failure> {
-    let refused = |error: &dyn Display| {
-        Failure::new(Exit::Usage, format!("cannot read policies from {}: {error}", file.display()))
-    };
-    let text = std::fs::read_to_string(file).map_err(|error| refused(&error))?;
-    let written: Vec<WrittenPolicy> = serde_json::from_str(&text).map_err(|error| refused(&error))?;
+    let written: Vec<WrittenPolicy> = body::read("policies", file)?;
     let read = |policy: WrittenPolicy| ApiTokenPolicy {
         id: policy.id,
         effect: match policy.effect {
@@ -326,15 +318,9 @@ fn read_policies(file: &Path) -> Result<Vec<ApiTokenPolicy>, Failure> {
     Ok(written.into_iter().map(read).collect())
 }
 
-/// Relative times count from this machine's clock.
-fn now() -> Timestamp {
-    World::machine().now()
-}
-
 /// The whole list, expired ones too, in the largest pages.
 fn everything() -> ListApiTokens {
-    let paging = Paging { per_page: Some(1000), ..Paging::default() };
-    ListApiTokens { include_expired: Some(true), paging, ..ListApiTokens::default() }
+    ListApiTokens { include_expired: Some(true), paging: LARGEST, ..ListApiTokens::default() }
 }
 
 impl Named for wire::ApiToken {
@@ -363,8 +349,6 @@ impl Named for PermissionGroup {
 
 /// The token that is meant.
 async fn find(called: &Called, tokens: &ApiTokens, wanted: &str) -> Result<wire::ApiToken, Failure> {
-    match wanted.parse::<ApiTokenId>() {
-        Ok(id) => called.ask(tokens.get(id)).await,
-        Err(_) => find::one(wanted, called.collect(tokens.all(&everything())).await?),
-    }
+    let by_id = |id: ApiTokenId| called.ask(tokens.get(id));
+    find::by_id_or_name(wanted, by_id, called.collect(tokens.all(&everything()))).await
 }

@@ -1,10 +1,17 @@
 //! Questions before something that cannot be undone.
 
+use std::future::Future;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 use clap::Args;
+use hallpass_client::Error;
+use serde_json::json;
 
+use super::called::Called;
+use super::find::Named;
+use super::output::Format;
+use super::table::harmless;
 use super::{Exit, Failure};
 
 /// The flag of verbs that ask.
@@ -31,6 +38,22 @@ impl Yes {
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
         if is_yes(&answer) { Ok(()) } else { Err(Failure::new(Exit::Failed, "nothing was changed")) }
+    }
+}
+
+impl Yes {
+    /// Deletes an object, if that is what is wanted, and says so. `deletion` is not begun before.
+    pub(super) async fn delete<T: Named, D>(
+        &self,
+        called: &Called,
+        format: &Format,
+        object: &T,
+        deletion: impl Future<Output = Result<D, Error>>,
+    ) -> Result<(), Failure> {
+        let (name, id) = (harmless(object.name()), object.id().to_string());
+        self.confirm(&format!("Delete {name:?} ({id}) for good?"))?;
+        called.ask(deletion).await?;
+        format.print(&json!({"id": id}), || format!("Deleted the {} {name:?} ({id}).", T::KIND))
     }
 }
 

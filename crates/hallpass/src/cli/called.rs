@@ -3,10 +3,13 @@
 use std::future::Future;
 
 use futures_util::{Stream, TryStreamExt as _};
-use hallpass_client::{BuildError, Client, Error, ErrorKind};
+use hallpass_client::{BuildError, Client, Error, ErrorKind, Paging};
 
 use super::target::{Settings, Target};
 use super::{Exit, Failure};
+
+/// Whole lists come in the largest pages.
+pub(super) const LARGEST: Paging = Paging { page: None, per_page: Some(1000) };
 
 /// Who is called.
 #[derive(Debug)]

@@ -3,20 +3,19 @@
 use std::fmt::Display;
 
 use clap::{Args, Subcommand};
-use hallpass_client::ServiceTokens;
+use hallpass_client::{Apps, Groups, Policies, ServiceTokens};
 use hallpass_core::id::{AccountId, ZoneId};
 use hallpass_core::time::Timestamp;
 use hallpass_core::wire::accounts;
 
-use super::Failure;
 use super::called::Called;
 use super::find::{self, Named};
 use super::local::{self, AddAccount, AddUser, AddZone};
 use super::output::Format;
 use super::table::{self, Cell};
 use super::target::Target;
-use super::when::dated;
-use crate::world::World;
+use super::when::{dated, now};
+use super::{Exit, Failure};
 
 /// List the accounts, or add one
 #[derive(Debug, Args)]
@@ -89,7 +88,7 @@ pub(super) async fn run_account(args: Account) -> Result<(), Failure> {
     };
     let called = args.target.call()?;
     let accounts: Vec<accounts::Account> = called.collect(called.client.accounts().all()).await?;
-    args.format.print(&accounts, || list_of_accounts(&accounts, World::machine().now()))
+    args.format.print(&accounts, || list_of_accounts(&accounts, now()))
 }
 
 pub(super) async fn run_zone(args: Zone) -> Result<(), Failure> {
@@ -99,7 +98,7 @@ pub(super) async fn run_zone(args: Zone) -> Result<(), Failure> {
     };
     let called = args.target.call()?;
     let zones: Vec<accounts::Zone> = called.collect(called.client.zones().all()).await?;
-    args.format.print(&zones, || list_of_zones(&zones, World::machine().now()))
+    args.format.print(&zones, || list_of_zones(&zones, now()))
 }
 
 pub(super) async fn run_user(args: User) -> Result<(), Failure> {
@@ -110,7 +109,7 @@ pub(super) async fn run_user(args: User) -> Result<(), Failure> {
     let called = args.target.call()?;
     let user = called.ask(called.client.user().get()).await?;
     let text = || {
-        let created = dated(user.created_on, World::machine().now());
+        let created = dated(user.created_on, now());
         table::fields(&[
             ("e-mail", (&user.email).into()),
             ("id", user.id.into()),
@@ -174,7 +173,7 @@ pub(super) struct AccountFlag {
 pub(super) struct PlaceFlags {
     #[command(flatten)]
     account: AccountFlag,
-    /// Id or name of a zone, for the tokens that were made there, instead of the account's
+    /// Id or name of a zone, for what was made there, instead of the account's
     #[arg(long, value_name = "ID|NAME", conflicts_with = "account")]
     zone: Option<String>,
 }
@@ -200,12 +199,93 @@ impl AccountFlag {
     }
 }
 
+/// What verbs take that are about an account: how they answer, and whom they call.
+#[derive(Debug, Args)]
+pub(super) struct AccountCall {
+    #[command(flatten)]
+    pub(super) format: Format,
+    #[command(flatten)]
+    account: AccountFlag,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What verbs take that are about an account or a zone.
+#[derive(Debug, Args)]
+pub(super) struct PlaceCall {
+    #[command(flatten)]
+    pub(super) format: Format,
+    #[command(flatten)]
+    place: PlaceFlags,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// The account or the zone that a verb is about.
+#[derive(Debug)]
+pub(super) enum Place {
+    Account(hallpass_client::Account),
+    Zone(hallpass_client::Zone),
+}
+
+impl AccountCall {
+    /// Makes ready to call, and finds the account.
+    pub(super) async fn call(&self) -> Result<(Called, hallpass_client::Account), Failure> {
+        let called = self.target.call()?;
+        let account = called.client.account(self.account.find(&called).await?);
+        Ok((called, account))
+    }
+}
+
+impl PlaceCall {
+    /// Makes ready to call, and finds the account or zone.
+    pub(super) async fn call(&self) -> Result<(Called, Place), Failure> {
+        let called = self.target.call()?;
+        let place = self.place.find(&called).await?;
+        Ok((called, place))
+    }
+}
+
 impl PlaceFlags {
-    /// The service tokens of the account or zone that is meant.
-    pub(super) async fn service_tokens(&self, called: &Called) -> Result<ServiceTokens, Failure> {
+    /// The account or zone that is meant.
+    pub(super) async fn find(&self, called: &Called) -> Result<Place, Failure> {
         match &self.zone {
-            Some(zone) => Ok(called.client.zone(find_zone(called, zone).await?).service_tokens()),
-            None => Ok(called.client.account(self.account.find(called).await?).service_tokens()),
+            Some(zone) => Ok(Place::Zone(called.client.zone(find_zone(called, zone).await?))),
+            None => Ok(Place::Account(called.client.account(self.account.find(called).await?))),
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn service_tokens(&self) -> ServiceTokens {
+        match self {
+            Self::Account(account) => account.service_tokens(),
+            Self::Zone(zone) => zone.service_tokens(),
+        }
+    }
+
+    pub(super) fn apps(&self) -> Apps {
+        match self {
+            Self::Account(account) => account.apps(),
+            Self::Zone(zone) => zone.apps(),
+        }
+    }
+
+    pub(super) fn groups(&self) -> Groups {
+        match self {
+            Self::Account(account) => account.groups(),
+            Self::Zone(zone) => zone.groups(),
+        }
+    }
+
+    /// The reusable policies, of which a zone has none.
+    pub(super) fn policies(&self) -> Result<Policies, Failure> {
+        match self {
+            Self::Account(account) => Ok(account.policies()),
+            Self::Zone(_) => {
+                let message = "reusable policies are the account's, not a zone's: leave --zone out";
+                Err(Failure::new(Exit::Usage, message))
+            }
         }
     }
 }

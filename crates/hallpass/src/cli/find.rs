@@ -1,6 +1,8 @@
 //! Names where identifiers are wanted: one object is found, or the candidates are told.
 
 use std::fmt::Display;
+use std::future::Future;
+use std::str::FromStr;
 
 use super::table::harmless;
 use super::{Exit, Failure};
@@ -24,6 +26,18 @@ pub(super) trait Named {
     /// Another text that is its alone.
     fn alias(&self) -> Option<&str> {
         None
+    }
+}
+
+/// The object that is meant. What looks like an id is one, and is asked for by itself; else all that there are are looked through.
+pub(super) async fn by_id_or_name<T: Named, Id: FromStr, F: Future<Output = Result<T, Failure>>>(
+    wanted: &str,
+    by_id: impl FnOnce(Id) -> F,
+    all: impl Future<Output = Result<Vec<T>, Failure>>,
+) -> Result<T, Failure> {
+    match wanted.parse() {
+        Ok(id) => by_id(id).await,
+        Err(_) => one(wanted, all.await?),
     }
 }
 

@@ -3,8 +3,11 @@
 mod access_log;
 mod api_token;
 mod api_token_text;
+mod app;
+mod app_text;
 mod ask;
 mod audit;
+mod body;
 mod bootstrap;
 mod called;
 mod certs;
@@ -17,13 +20,19 @@ mod exit_code;
 mod explain;
 mod find;
 mod gate;
+mod group;
 mod import;
+mod key;
 mod local;
 mod openapi;
 mod operator;
+mod organization;
 mod output;
+mod policy;
+mod policy_text;
 mod protect;
 mod reload;
+mod rule;
 mod serve;
 mod settings;
 mod table;
@@ -39,6 +48,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use hallpass_core::app::Pattern;
 use hallpass_core::service_token::Name;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -75,6 +85,11 @@ enum Command {
     Bootstrap(bootstrap::Bootstrap),
     Token(token::Token),
     ApiToken(api_token::ApiToken),
+    App(app::App),
+    Policy(policy::Policy),
+    Group(group::Group),
+    Organization(organization::Organization),
+    Key(key::Key),
     Account(directory::Account),
     Zone(directory::Zone),
     User(directory::User),
@@ -108,6 +123,11 @@ impl Command {
             Self::Dev(_) | Self::Serve(_) | Self::Bootstrap(_) => Role::Server,
             Self::Token(_)
             | Self::ApiToken(_)
+            | Self::App(_)
+            | Self::Policy(_)
+            | Self::Group(_)
+            | Self::Organization(_)
+            | Self::Key(_)
             | Self::Account(_)
             | Self::Zone(_)
             | Self::User(_)
@@ -129,6 +149,11 @@ impl Command {
             Self::Bootstrap(args) => bootstrap::run(args).await,
             Self::Token(args) => token::run(args).await,
             Self::ApiToken(args) => api_token::run(args).await,
+            Self::App(args) => app::run(args).await,
+            Self::Policy(args) => policy::run(args).await,
+            Self::Group(args) => group::run(args).await,
+            Self::Organization(args) => organization::run(args).await,
+            Self::Key(args) => key::run(args).await,
             Self::Account(args) => directory::run_account(args).await,
             Self::Zone(args) => directory::run_zone(args).await,
             Self::User(args) => directory::run_user(args).await,
@@ -180,6 +205,11 @@ pub fn main() -> ExitCode {
 /// The name of an object, by the rule that the API has for it.
 fn parse_name(text: &str) -> Result<String, String> {
     Name::parse(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
+}
+
+/// A host, with or without a path.
+fn parse_pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::parse(text).map_err(|error| error.to_string())
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {

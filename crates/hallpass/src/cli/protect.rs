@@ -1,7 +1,7 @@
 //! `hallpass protect`: a host behind the gate, opened to service tokens, in one go. What it prints is a proxy's configuration.
 
 use clap::{Args, ValueEnum};
-use hallpass_client::{AppDefinition, Apps, ListApps, Paging, PolicyDefinition};
+use hallpass_client::{AppDefinition, Apps, ListApps, PolicyDefinition};
 use hallpass_core::app::Pattern;
 use hallpass_core::wire::apps::App;
 use hallpass_core::wire::policies::Policy;
@@ -9,12 +9,12 @@ use hallpass_core::wire::service_tokens::ServiceToken;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::called::Called;
+use super::called::{Called, LARGEST};
 use super::directory::AccountFlag;
 use super::output::Format;
 use super::table::harmless;
 use super::target::Target;
-use super::{Exit, Failure, output, parse_name, token};
+use super::{Exit, Failure, output, parse_name, parse_pattern, token};
 
 /// Protect a host, or a path of it, and let service tokens in; print the configuration of a proxy that asks the gate
 #[derive(Debug, Args)]
@@ -85,10 +85,6 @@ struct Protected {
     configuration: &'static str,
 }
 
-fn parse_pattern(text: &str) -> Result<Pattern, String> {
-    Pattern::parse(text).map_err(|error| error.to_string())
-}
-
 pub(super) async fn run(args: Protect) -> Result<(), Failure> {
     let called = args.target.call()?;
     let account = called.client.account(args.account.find(&called).await?);
@@ -146,8 +142,7 @@ pub(super) async fn run(args: Protect) -> Result<(), Failure> {
 
 /// The application on exactly this host and path.
 async fn find_app(called: &Called, apps: &Apps, domain: &Pattern) -> Result<Option<App>, Failure> {
-    let all =
-        ListApps { paging: Paging { per_page: Some(1000), ..Paging::default() }, ..ListApps::default() };
+    let all = ListApps { paging: LARGEST, ..ListApps::default() };
     let found: Vec<App> = called.collect(apps.all(&all)).await?;
     let covers = |text: &String| Pattern::parse(text).is_ok_and(|pattern| pattern == *domain);
     Ok(found.into_iter().find(|app| app.self_hosted_domains.iter().any(covers)))

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use clap::{Args, Subcommand};
 use hallpass_client::{
-    CreateServiceToken, ErrorKind, ListServiceTokens, Paging, Patch, RotateServiceToken, ServiceTokens,
+    CreateServiceToken, ErrorKind, ListServiceTokens, Patch, RotateServiceToken, ServiceTokens,
     UpdateServiceToken,
 };
 use hallpass_core::client_id::ClientId;
@@ -15,15 +15,15 @@ use hallpass_core::wire::RevealedSecret;
 use hallpass_core::wire::service_tokens::ServiceToken;
 
 use super::ask::Yes;
-use super::called::Called;
+use super::called::{Called, LARGEST};
 use super::directory::PlaceFlags;
 use super::find::{self, Named};
 use super::import::{self, Import};
 use super::output::{self, Format, SecretFormat};
 use super::table::harmless;
 use super::target::Target;
+use super::when::now;
 use super::{Exit, Failure, parse_name, token_text};
-use crate::world::World;
 
 /// Create, list, change, refresh, rotate and delete service tokens
 #[derive(Debug, Args)]
@@ -205,7 +205,7 @@ pub(super) async fn run(args: Token) -> Result<(), Failure> {
 
 async fn create(args: Create) -> Result<(), Failure> {
     let called = args.target.call()?;
-    let tokens = args.place.service_tokens(&called).await?;
+    let tokens = args.place.find(&called).await?.service_tokens();
     let new = CreateServiceToken { duration: args.duration, ..CreateServiceToken::named(args.name) };
     let made = called.ask(tokens.create(&new)).await?;
     let lost = "it is shown only once: delete the token and create it again";
@@ -214,7 +214,7 @@ async fn create(args: Create) -> Result<(), Failure> {
 
 async fn list(args: List) -> Result<(), Failure> {
     let called = args.target.call()?;
-    let tokens = args.place.service_tokens(&called).await?;
+    let tokens = args.place.find(&called).await?.service_tokens();
     let which = ListServiceTokens { search: args.search, ..everything() };
     let tokens = called.collect(tokens.all(&which)).await?;
     args.format.print(&tokens, || token_text::list(&tokens, now()))
@@ -222,28 +222,28 @@ async fn list(args: List) -> Result<(), Failure> {
 
 async fn get(one: &One) -> Result<(), Failure> {
     let called = one.target.call()?;
-    let tokens = one.place.service_tokens(&called).await?;
+    let tokens = one.place.find(&called).await?.service_tokens();
     let token = find(&called, &tokens, &one.wanted).await?;
     one.print(&token)
 }
 
 async fn update(one: &One, change: &UpdateServiceToken) -> Result<(), Failure> {
     let called = one.target.call()?;
-    let tokens = one.place.service_tokens(&called).await?;
+    let tokens = one.place.find(&called).await?.service_tokens();
     let id = find_id(&called, &tokens, &one.wanted).await?;
     one.print(&called.ask(tokens.update(id, change)).await?)
 }
 
 async fn refresh(one: &One) -> Result<(), Failure> {
     let called = one.target.call()?;
-    let tokens = one.place.service_tokens(&called).await?;
+    let tokens = one.place.find(&called).await?.service_tokens();
     let id = find_id(&called, &tokens, &one.wanted).await?;
     one.print(&called.ask(tokens.refresh(id)).await?)
 }
 
 async fn rotate(args: Rotate) -> Result<(), Failure> {
     let called = args.target.call()?;
-    let tokens = args.place.service_tokens(&called).await?;
+    let tokens = args.place.find(&called).await?.service_tokens();
     let token = find(&called, &tokens, &args.wanted).await?;
     let previous_client_secret_expires_at = if let Some(grace) = &args.grace {
         Some(until(grace)?)
@@ -268,7 +268,7 @@ async fn rotate(args: Rotate) -> Result<(), Failure> {
 
 async fn delete(args: Delete) -> Result<(), Failure> {
     let called = args.one.target.call()?;
-    let tokens = args.one.place.service_tokens(&called).await?;
+    let tokens = args.one.place.find(&called).await?.service_tokens();
     let token = find(&called, &tokens, &args.one.wanted).await?;
     let shown = harmless(&token.name);
     args.yes.confirm(&format!("Delete {shown:?} ({}) for good?", token.id))?;
@@ -306,11 +306,7 @@ fn print_secret(
     format.print(token, secret, || token_text::revealed(done, token, secret, now()), lost)
 }
 
-/// Relative times, and the end of a grace, count from this machine's clock.
-fn now() -> Timestamp {
-    World::machine().now()
-}
-
+/// The end of a grace, which counts from this machine's clock.
 fn until(grace: &GoDuration) -> Result<Timestamp, Failure> {
     let end = now().ceil_second().checked_add_micros(grace.as_nanos() / 1_000);
     end.ok_or_else(|| Failure::new(Exit::Usage, "the grace ends after the last date that can be written"))
@@ -318,8 +314,7 @@ fn until(grace: &GoDuration) -> Result<Timestamp, Failure> {
 
 /// The whole list, in the largest pages.
 fn everything() -> ListServiceTokens {
-    let paging = Paging { per_page: Some(1000), ..Paging::default() };
-    ListServiceTokens { paging, ..ListServiceTokens::default() }
+    ListServiceTokens { paging: LARGEST, ..ListServiceTokens::default() }
 }
 
 impl Named for ServiceToken {
@@ -369,7 +364,11 @@ pub(super) async fn find(
 }
 
 /// Its identifier, which need not be looked for where it is what was said.
-async fn find_id(called: &Called, tokens: &ServiceTokens, wanted: &str) -> Result<ServiceTokenId, Failure> {
+pub(super) async fn find_id(
+    called: &Called,
+    tokens: &ServiceTokens,
+    wanted: &str,
+) -> Result<ServiceTokenId, Failure> {
     match wanted.parse() {
         Ok(id) => Ok(id),
         Err(_) => Ok(find(called, tokens, wanted).await?.id),

@@ -2,11 +2,18 @@
 
 use hallpass_core::time::Timestamp;
 
+use crate::world::World;
+
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 /// Of 365 days, as the durations of tokens count them.
 const YEAR: i64 = 365 * DAY;
+
+/// The time from which distances are told: this machine's.
+pub(super) fn now() -> Timestamp {
+    World::machine().now()
+}
 
 /// How far away a point is, in the largest unit of which there are at least one or two.
 pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {

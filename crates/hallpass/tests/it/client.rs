@@ -3,11 +3,12 @@
 use futures_util::TryStreamExt as _;
 use hallpass_client::id::{ApiTokenId, PermissionGroupId, ServiceTokenId};
 use hallpass_client::{
-    ApiTokenPolicy, ApiTokenStatus, ApiTokens, Client, CreateApiToken, CreateServiceToken, Credentials,
-    Direction, Error, ErrorKind, ListApiTokens, ListAuditLogs, ListPermissionGroups, ListServiceTokens,
-    Paging, Patch, ReplaceOrganization, RotateServiceToken, ServiceTokens, UpdateApiToken,
+    ApiTokenPolicy, ApiTokenStatus, ApiTokens, AppDefinition, Client, CreateApiToken, CreateServiceToken,
+    Credentials, Direction, Error, ErrorKind, ListApiTokens, ListAuditLogs, ListPermissionGroups,
+    ListServiceTokens, Paging, Patch, ReplaceOrganization, RotateServiceToken, ServiceTokens, UpdateApiToken,
     UpdateServiceToken,
 };
+use serde_json::{Value, json};
 
 use crate::harness::{
     DNS_READ, Engine, Options, SERVICE_TOKENS_READ, SERVICE_TOKENS_WRITE, START, TestServer, both_engines,
@@ -275,6 +276,8 @@ both_engines!(an_organization_and_its_keys_through_the_client, |server: TestServ
     assert_eq!((created.auth_domain.as_str(), created.name), ("test.example.com", made.name));
     let unused = organizations.inactive_service_tokens(Paging::default()).await.unwrap();
     assert!(unused.items.is_empty());
+    let unused = organizations.all_inactive_service_tokens(Paging::default());
+    assert_eq!(unused.try_collect::<Vec<_>>().await.unwrap(), []);
     let fields = [("deny_unmatched_requests".to_owned(), true.into())].into_iter().collect();
     let merged = organizations.merge(&fields).await.unwrap();
     assert_eq!(merged.more.get("deny_unmatched_requests"), Some(&true.into()));
@@ -287,6 +290,34 @@ both_engines!(an_organization_and_its_keys_through_the_client, |server: TestServ
     assert_eq!(keys.set_interval(30).await.unwrap().key_rotation_interval_days, 30);
     let rotated = keys.rotate().await.unwrap();
     assert_eq!((rotated.days_until_next_rotation, rotated.last_key_rotation_at), (30, Some(server.now())));
+});
+
+both_engines!(what_an_application_is_to_be_can_be_said_in_fields_of_json, |server: TestServer| async move {
+    let account = user(&server).account(server.home.account);
+    let fields = |value: Value| value.as_object().unwrap().clone();
+    let sent = json!({"type": "self_hosted", "name": "wiki", "domain": "wiki.example", "custom": [1]});
+    let app = account.apps().create(&fields(sent.clone()).into()).await.unwrap();
+    assert_eq!((app.name.as_str(), app.more.get("custom")), ("wiki", Some(&json!([1]))));
+    let policies = account.apps().policies(app.id);
+    let include = json!([{"everyone": {}}]);
+    for name in ["first", "second", "third"] {
+        let policy = json!({"name": name, "decision": "bypass", "include": include, "custom": name});
+        let made = policies.create(&fields(policy).into()).await.unwrap();
+        assert_eq!(
+            (made.include, made.more.get("custom")),
+            (include.as_array().cloned(), Some(&json!(name)))
+        );
+    }
+    let one_each = Paging { page: None, per_page: Some(1) };
+    let names = policies.all(&one_each).map_ok(|policy| policy.name).try_collect::<Vec<_>>().await.unwrap();
+    assert_eq!(names, ["first", "second", "third"]);
+    let group = json!({"name": "g", "include": include});
+    assert_eq!(
+        account.groups().create(&fields(group).into()).await.unwrap().include,
+        include.as_array().cloned()
+    );
+    // Nothing else is sent.
+    assert_eq!(serde_json::to_value(AppDefinition::from(fields(sent.clone()))).unwrap(), sent);
 });
 
 both_engines!(the_client_reads_the_audit_log_page_after_page, |server: TestServer| async move {

@@ -57,6 +57,7 @@ mod tls;
 mod trespass;
 mod unavailable;
 mod verbs;
+mod verbs_access;
 mod verbs_gate;
 mod verbs_terminal;
 mod verbs_text;

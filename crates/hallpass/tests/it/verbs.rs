@@ -1,26 +1,41 @@
 //! The verbs as the real binary against a running emulator: what they do, what they print for programs, and how they end.
 
+use std::io::Write as _;
+use std::ops::Deref;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use hallpass_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, Process, text};
+use crate::harness::{Actor, Process, TestServer, text};
 
 pub(crate) const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 const EXAMPLE: &str = "f174e90a-fafe-4643-bbbc-4a0ed4fc8415";
 const EXAMPLE_NAME: &str = "CI/CD token";
 const EXAMPLE_CLIENT_ID: &str = "88bf3b6d86161464f6509f7219099e57.access.example.com";
-const API_TOKEN: &str = "Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY";
+pub(crate) const API_TOKEN: &str = "Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY";
 const EMAIL: &str = "user@example.com";
 const API_KEY: &str = "144c9defac04969c7bfad8efaa8ea194";
 
-/// A running emulator, and the variables under which the binary is run.
-pub(crate) struct Desk {
-    pub(crate) process: Process,
+/// Where the binary is run, and with which variables.
+pub(crate) struct Shell {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) variables: Vec<(String, String)>,
+}
+
+/// A running emulator, and a shell that is meant for it.
+pub(crate) struct Desk {
+    pub(crate) process: Process,
+    shell: Shell,
+}
+
+impl Deref for Desk {
+    type Target = Shell;
+
+    fn deref(&self) -> &Shell {
+        &self.shell
+    }
 }
 
 /// How a run of the binary ended.
@@ -42,12 +57,51 @@ impl Desk {
         Self::start(&[]).setting(&[("HALLPASS_EMAIL", EMAIL), ("HALLPASS_API_KEY", API_KEY)])
     }
 
+    /// The same on a store that begins with this.
+    pub(crate) fn with_key_and_seed(seed: &Value) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let seed = write(&directory.path().join("seed.json"), &seed.to_string());
+        Self::start(&["--seed", &seed]).setting(&[("HALLPASS_EMAIL", EMAIL), ("HALLPASS_API_KEY", API_KEY)])
+    }
+
     fn start(more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let arguments: Vec<_> = ["dev"].iter().chain(more).map(|argument| (*argument).to_owned()).collect();
         let process = Process::start(directory.path(), &arguments);
-        let variables = vec![("HALLPASS_BASE_URL".to_owned(), process.base_url.clone())];
-        Self { process, directory, variables }
+        let shell = Shell::calling(&process.base_url, directory);
+        Self { process, shell }
+    }
+
+    /// The same with these variables set, and those set to nothing removed.
+    pub(crate) fn setting(self, variables: &[(&str, &str)]) -> Self {
+        Self { shell: self.shell.setting(variables), ..self }
+    }
+
+    /// Uses one of the emulator's switches.
+    pub(crate) async fn switch(&self, name: &str, body: &Value) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(format!("{}/dev/{name}", self.process.api));
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
+    /// Somebody who calls the same server without the command line.
+    fn actor(&self) -> Actor {
+        let headers = [("x-auth-email", EMAIL), ("x-auth-key", API_KEY)];
+        Actor::new(self.process.base_url.clone(), &headers)
+    }
+}
+
+impl Shell {
+    fn calling(base_url: &str, directory: tempfile::TempDir) -> Self {
+        Self { directory, variables: vec![("HALLPASS_BASE_URL".to_owned(), base_url.to_owned())] }
+    }
+
+    /// In a directory of its own, with the home account's user, who may do everything there.
+    pub(crate) fn of_user(server: &TestServer) -> Self {
+        let home = &server.home;
+        Self::calling(&server.base_url(), tempfile::tempdir().unwrap())
+            .setting(&[("HALLPASS_EMAIL", &home.email), ("HALLPASS_API_KEY", &home.key)])
     }
 
     /// The same with these variables set, and those set to nothing removed.
@@ -77,9 +131,7 @@ impl Desk {
 
     /// The same with more variables, this once.
     pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
-        let output = self.command(arguments).envs(variables.iter().copied()).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ran { status: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
+        Ran::of(self.command(arguments).envs(variables.iter().copied()).output().unwrap())
     }
 
     /// What a run prints that has to succeed, and to say nothing on standard error.
@@ -105,18 +157,26 @@ impl Desk {
         ran.error
     }
 
-    /// Uses one of the emulator's switches.
-    async fn switch(&self, name: &str, body: &Value) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.post(format!("{}/dev/{name}", self.process.api));
-        let request = request.header("content-type", "application/json").body(body.to_string());
-        assert!(request.send().await.unwrap().status().is_success());
+    /// A run with something on its standard input.
+    pub(crate) fn feed(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that is refused at once does not read.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Ran::of(child.wait_with_output().unwrap())
     }
 
-    /// Somebody who calls the same server without the command line.
-    fn actor(&self) -> Actor {
-        let headers = [("x-auth-email", EMAIL), ("x-auth-key", API_KEY)];
-        Actor::new(self.process.base_url.clone(), &headers)
+    /// Writes a file, and gives its path.
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        write(&self.directory.path().join(name), content)
+    }
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { status: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
     }
 }
 
@@ -343,10 +403,7 @@ fn of_two_accounts_one_has_to_be_named() {
         "accounts": [{"id": ACCOUNT, "name": "Example"}, {"id": other, "name": "Other"}],
         "users": [{"id": "7c5dae5552338874e5053f2534d2767a", "email": EMAIL, "api_key": API_KEY, "accounts": [ACCOUNT, other]}],
     });
-    let directory = tempfile::tempdir().unwrap();
-    let seed = write(&directory.path().join("seed.json"), &seed.to_string());
-    let desk =
-        Desk::start(&["--seed", &seed]).setting(&[("HALLPASS_EMAIL", EMAIL), ("HALLPASS_API_KEY", API_KEY)]);
+    let desk = Desk::with_key_and_seed(&seed);
     let error = desk.refused(&["token", "list"], 2);
     assert!(error.contains("--account") && error.contains(&other) && error.contains("Example"), "{error}");
     desk.json(&["token", "create", "theirs", "--account", "Other"]);

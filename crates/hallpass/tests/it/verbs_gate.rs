@@ -54,6 +54,28 @@ async fn protect_opens_a_host_to_a_token_and_to_nobody_else() {
     );
 }
 
+#[tokio::test]
+async fn what_the_verbs_say_is_what_the_gate_does() {
+    let desk = Desk::with_key();
+    let host = "wiki.example.com";
+    let rule = format!("service_token={TOKEN}");
+    desk.out(&["policy", "create", "machines", "--include", &rule]);
+    desk.out(&["app", "create", "wiki", "--domain", host, "--policy", "machines"]);
+    assert_eq!(asked(&desk, host, "/", &CREDENTIAL).await.0, 200);
+    for (arguments, status) in [
+        (&["policy", "update", "machines", "--require", "ip=10.0.0.0/8"][..], 403),
+        (&["policy", "update", "machines", "--require", "none"], 200),
+        (&["app", "update", "wiki", "--remove-policy", "machines"], 403),
+        (&["app", "update", "wiki", "--add-policy", "machines"], 200),
+        (&["app", "update", "wiki", "--domain", "wiki.example.org"], 403),
+        (&["app", "update", "wiki", "--domain", host], 200),
+        (&["app", "delete", "wiki", "--yes"], 403),
+    ] {
+        desk.out(arguments);
+        assert_eq!(asked(&desk, host, "/", &CREDENTIAL).await.0, status, "{arguments:?}");
+    }
+}
+
 #[test]
 fn what_protect_prints_is_the_tested_configuration_with_remarks_before_it() {
     let desk = Desk::with_key();

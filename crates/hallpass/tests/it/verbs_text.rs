@@ -10,12 +10,17 @@ use insta::{Settings, assert_snapshot};
 use crate::verbs::{Desk, Ran};
 
 /// The groups of verbs, and the verbs in them.
-const VERBS: [(&str, &[&str]); 5] = [
+const VERBS: [(&str, &[&str]); 10] = [
     (
         "token",
         &["create", "list", "get", "update", "refresh", "rotate", "enable", "disable", "delete", "import"],
     ),
     ("api-token", &["create", "list", "get", "verify", "roll", "delete", "permissions"]),
+    ("app", &["create", "list", "get", "update", "delete", "revoke-tokens"]),
+    ("policy", &["create", "list", "get", "update", "delete", "make-reusable"]),
+    ("group", &["create", "list", "get", "update", "delete"]),
+    ("organization", &["get", "update", "inactive-tokens"]),
+    ("key", &["get", "update", "rotate"]),
     ("account", &["list", "add"]),
     ("zone", &["list", "add"]),
     ("user", &["get", "add"]),
@@ -31,6 +36,7 @@ fn settings() -> Settings {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
         (r"cf(ast|at|ut)_[0-9A-Za-z]{48}", "cf${1}_[secret]"),
         (r"\b[0-9a-f]{32}\b", "[hex]"),
+        (r"\b[0-9a-f]{64}\b", "[long hex]"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
     ] {
         settings.add_filter(pattern, blot);
@@ -84,6 +90,68 @@ fn what_people_read_of_api_tokens_and_of_the_directory() {
         ],
     );
     settings().bind(|| assert_snapshot!("api_tokens", text));
+}
+
+#[tokio::test]
+async fn what_people_read_of_applications_and_what_belongs_to_them() {
+    let desk = Desk::with_key();
+    let app = session(
+        &desk,
+        &[
+            &["group", "create", "office", "--include", "ip=192.0.2.0/24", "--exclude", "ip=192.0.2.66"],
+            &["policy", "create", "machines", "--include", "service_token=CI/CD token"],
+            &["app", "create", "wiki", "--domain", "wiki.example.com", "--domain", "docs.example.com/api"],
+            &[
+                "policy",
+                "create",
+                "own",
+                "--app",
+                "wiki",
+                "--include",
+                "everyone",
+                "--require",
+                "group=office",
+            ],
+            &["app", "update", "wiki", "--add-policy", "machines", "--service-auth-401-redirect", "true"],
+            &["app", "list"],
+            &["policy", "list"],
+            &["policy", "list", "--app", "wiki"],
+            &["policy", "get", "own", "--app", "wiki"],
+            &["group", "list"],
+            &["policy", "make-reusable", "own", "--app", "wiki"],
+            &["app", "revoke-tokens", "wiki"],
+            &["app", "delete", "wiki", "--yes"],
+            &["policy", "delete", "machines", "--yes"],
+        ],
+    );
+    let wrong = session(
+        &desk,
+        &[
+            &["policy", "create", "n", "--include", "nobody"],
+            &["policy", "create", "n"],
+            &["group", "update", "office", "--exclude", "none", "--exclude", "everyone"],
+            &["group", "delete", "office"],
+            &["group", "delete", "office", "--yes"],
+            &["app", "update", "Example", "--remove-policy", "Any service token"],
+            &["policy", "list", "--zone", "example.com"],
+            &["app", "create", "--body", "missing.json"],
+        ],
+    );
+    let rule = ["organization", "update", "--service-token-inactivity", "disable"];
+    let account = session(
+        &desk,
+        &[
+            &["organization", "get"],
+            &[&rule[..], &["--inactivity-threshold-days", "90"]].concat(),
+            &["organization", "inactive-tokens"],
+            &["key", "get"],
+            &["key", "update", "--key-rotation-interval-days", "30"],
+            &["key", "rotate"],
+        ],
+    );
+    desk.switch("clock", &serde_json::json!({"advance": "2400h"})).await;
+    let later = session(&desk, &[&["organization", "inactive-tokens"]]);
+    settings().bind(|| assert_snapshot!("access", [app, wrong, account, later].join("\n")));
 }
 
 #[test]
@@ -170,7 +238,10 @@ fn completions_are_there_for_the_usual_shells() {
             Command::new(env!("CARGO_BIN_EXE_hallpass")).args(["completions", shell]).output().unwrap();
         let script = String::from_utf8(output.stdout).unwrap();
         assert!(
-            output.status.success() && script.contains("rotate") && script.contains("api-token"),
+            output.status.success()
+                && ["rotate", "api-token", "make-reusable", "inactive-tokens"]
+                    .iter()
+                    .all(|verb| script.contains(verb)),
             "{shell}"
         );
     }
