@@ -12,6 +12,8 @@ use hallpass_core::decision::Reason;
 use hallpass_core::id::AccountId;
 use hallpass_core::policy::PolicyDecision;
 use hallpass_core::rule::Rule;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 
 use super::place_tests::{
@@ -217,14 +219,67 @@ async fn a_clock_far_behind_the_store_and_a_missing_key_are_no_reason_to_guess()
     let asked = with("traefik", "grafana.example.com", &pair(1, "secret-1"));
     place.gate.inner.newest.store(now().as_micros() + 5_000_000, Ordering::Release);
     assert_eq!(place.ask(&asked).await.status, 200);
+    let ready = async || {
+        let reply = place.ask(&request("/readyz", &[])).await;
+        (reply.status, reply.body)
+    };
+    assert_eq!(ready().await.0, 200);
     place.gate.inner.newest.store(now().as_micros() + 5_000_001, Ordering::Release);
     let reply = place.ask(&asked).await;
     assert_eq!((reply.status, place.reason(&reply)), (503, Reason::Clock));
+    let (status, why) = ready().await;
+    assert!(status == 503 && why.contains("clock"), "{why}");
     place.gate.inner.newest.store(0, Ordering::Release);
     let apps = place.gate.inner.snapshot.load().apps.apps().cloned().collect::<Vec<_>>();
     place.gate.inner.snapshot.store(Arc::new(Snapshot { apps: AppIndex::new(apps), ..Snapshot::default() }));
     let reply = place.ask(&asked).await;
     assert_eq!((reply.status, place.reason(&reply)), (503, Reason::NoKey));
+    let (status, why) = ready().await;
+    assert!(status == 503 && why.contains("signing key"), "{why}");
+    // Where nothing is protected, nothing has to be signed.
+    place.gate.inner.snapshot.store(Arc::default());
+    assert_eq!(ready().await.0, 200);
+}
+
+#[tokio::test]
+async fn the_metrics_say_how_old_the_oldest_key_is_and_who_has_none() {
+    let place = Place::new().await;
+    let metric = |name: &str| {
+        let mut registry = Registry::with_prefix("hallpass");
+        place.gate.register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
+        line.rsplit_once(' ').map(|(_, value)| value.to_owned())
+    };
+    let (age, without) =
+        ("hallpass_gate_signing_key_age_seconds", "hallpass_gate_accounts_without_signing_key");
+    place.world.advance(3_600_000_000).unwrap();
+    assert_eq!((metric(age).as_deref(), metric(without).as_deref()), (Some("3600"), Some("0")));
+    place.world.advance(-7_200_000_000).unwrap();
+    assert_eq!(metric(age).as_deref(), Some("0"), "a clock that was set back");
+    let apps = place.gate.inner.snapshot.load().apps.apps().cloned().collect::<Vec<_>>();
+    place.gate.inner.snapshot.store(Arc::new(Snapshot { apps: AppIndex::new(apps), ..Snapshot::default() }));
+    assert_eq!((metric(age), metric(without).as_deref()), (None, Some("1")));
+}
+
+#[test]
+fn one_accounts_missing_key_does_not_take_the_gate_from_the_others() {
+    let (home, abroad) = (AccountId::from_bytes(ACCOUNT), AccountId::from_bytes([8; 16]));
+    let ours = app(1, "ours.example.com", PolicyDecision::NonIdentity, Rule::AnyValidServiceToken);
+    let theirs = Arc::new(App { account_id: abroad, ..(*ours).clone() });
+    let keyed = |apps: Vec<Arc<App>>| Snapshot {
+        apps: AppIndex::new(apps),
+        organizations: HashMap::from([(home, organization(home, "home.example.org"))]),
+        keys: HashMap::from([(home, key_set(home))]),
+        ..Snapshot::default()
+    };
+    for (apps, nothing, accounts) in
+        [(vec![], false, 0), (vec![ours.clone(), theirs.clone()], false, 1), (vec![theirs], true, 1)]
+    {
+        let snapshot = keyed(apps);
+        assert_eq!((snapshot.can_sign_nothing(), snapshot.accounts_that_cannot_sign()), (nothing, accounts));
+    }
 }
 
 #[tokio::test]

@@ -163,7 +163,7 @@ impl Place {
 
     pub(super) async fn ask_from(&self, peer: &str, request: &Parts) -> Reply {
         let peer: IpAddr = peer.parse().unwrap();
-        let answer = answer_safely(&self.gate, peer, request);
+        let answer = answer_safely(|| self.gate.clone(), peer, request);
         let status = answer.status().as_u16();
         let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap().to_owned();
         let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -247,6 +247,14 @@ pub(super) fn key_set(account: AccountId) -> KeySet {
     let world = World::standing(now());
     let wrap = WrapKey::new(&ServerKey::random(&world));
     let NewKey { kid, wrapped, modulus, certificate } = NewKey::make(account, &wrap, &world).unwrap();
-    let key = StoredKey { kid, state: KeyState::Current, wrapped: Some(wrapped), modulus, certificate };
+    let signs_since = Some(now());
+    let key = StoredKey {
+        kid,
+        state: KeyState::Current,
+        wrapped: Some(wrapped),
+        modulus,
+        certificate,
+        signs_since,
+    };
     KeySet::open(&wrap, account, &[key]).unwrap()
 }
