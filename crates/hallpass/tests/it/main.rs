@@ -29,6 +29,7 @@ mod durability;
 mod emulator;
 mod endpoints;
 mod envelope;
+mod explanations;
 mod first_contact;
 mod gate;
 mod gate_advisories;
