@@ -57,6 +57,7 @@ mod silent;
 mod tls;
 mod trespass;
 mod unavailable;
+mod validator;
 mod verbs;
 mod verbs_gate;
 mod verbs_terminal;
