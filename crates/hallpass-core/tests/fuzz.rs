@@ -63,6 +63,13 @@ const TOKENS: &[&[u8]] = &[
     b"cf-access-client-secret:",
     b"x-credential:",
     b"9999999999999999999",
+    b"null",
+    b"{\"everyone\":{}},",
+    b"{\"email\":{}},",
+    b"{},",
+    b",\"exclude\":[{\"everyone\":{}}]",
+    b",\"require\":null",
+    b"\"include\":[],",
 ];
 
 /// One damage.
@@ -162,6 +169,11 @@ fn no_header_breaks_the_rules_of_credentials() {
 #[test]
 fn no_text_breaks_the_rules_of_patterns() {
     feed("pattern", targets::pattern);
+}
+
+#[test]
+fn no_json_breaks_the_rules_of_policies_and_groups() {
+    feed("rules", targets::rules);
 }
 
 #[test]

@@ -190,6 +190,8 @@ pub struct StoredKey {
     pub modulus: String,
     /// The certificate, as PEM.
     pub certificate: String,
+    /// Since when it signs, or signed; `None` for one that never did.
+    pub signs_since: Option<Timestamp>,
 }
 
 impl StoredKey {
@@ -260,6 +262,7 @@ pub struct KeySet {
     header: Arc<str>,
     pair: Arc<KeyPair>,
     published: Arc<str>,
+    signs_since: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for KeySet {
@@ -292,6 +295,7 @@ impl KeySet {
             header: (URL_SAFE_NO_PAD.encode(header) + ".").into(),
             pair: Arc::new(pair),
             published: publish(keys)?.into(),
+            signs_since: key.signs_since,
         })
     }
 
@@ -317,6 +321,11 @@ impl KeySet {
     /// The body of `/cdn-cgi/access/certs`.
     pub fn published(&self) -> &str {
         &self.published
+    }
+
+    /// Since when the key that signs does so.
+    pub fn signs_since(&self) -> Option<Timestamp> {
+        self.signs_since
     }
 }
 

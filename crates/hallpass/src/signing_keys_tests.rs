@@ -20,7 +20,7 @@ fn wrap(digit: &str) -> WrapKey {
 fn made(state: KeyState, wrap: &WrapKey) -> StoredKey {
     let world = World::standing("2026-06-01T12:00:00Z".parse().unwrap());
     let NewKey { kid, wrapped, modulus, certificate } = NewKey::make(account(), wrap, &world).unwrap();
-    StoredKey { kid, state, wrapped: Some(wrapped), modulus, certificate }
+    StoredKey { kid, state, wrapped: Some(wrapped), modulus, certificate, signs_since: None }
 }
 
 fn verifies(published: &Value, token: &str) -> bool {

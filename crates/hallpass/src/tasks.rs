@@ -21,9 +21,14 @@ pub struct Tasks(AbortHandle);
 impl Tasks {
     /// Begins with them. `retention` is for how long the access log is kept, by the world's clock.
     pub fn start(store: &Store, world: &World, retention: Duration) -> Self {
+        Self::start_with(store, world, retention, EVERY)
+    }
+
+    /// The same, with another time between two looks.
+    pub fn start_with(store: &Store, world: &World, retention: Duration, every: Duration) -> Self {
         let (store, world) = (store.clone(), world.clone());
         let task = tokio::spawn(async move {
-            let mut interval = tokio::time::interval(EVERY);
+            let mut interval = tokio::time::interval(every);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 interval.tick().await;

@@ -8,9 +8,14 @@ use std::net::IpAddr;
 use hallpass_core::app::Pattern;
 use hallpass_core::credential::{CLIENT_ID_HEADER, CLIENT_SECRET_HEADER, Presented};
 use hallpass_core::request::{CanonicalRequest, client_address};
+use hallpass_core::rule::Rule;
 use hallpass_core::time::Timestamp;
 use hallpass_core::validity::Validity;
+use hallpass_core::wire::body::{self, InvalidField};
+use hallpass_core::wire::{groups, policies};
 
+/// The kinds of rules that can be true of a machine.
+const MACHINES: [&str; 5] = ["service_token", "group", "ip", "any_valid_service_token", "everyone"];
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// A line with a host; the rest is a target.
@@ -112,6 +117,62 @@ pub(crate) fn pattern(data: &[u8]) {
         let path = if path.is_empty() { "/" } else { &path };
         if let Ok(request) = CanonicalRequest::new(host.as_bytes(), path.as_bytes(), HERE) {
             assert!(pattern.covers(&request), "{pattern} covers {request:?}");
+        }
+    }
+}
+
+/// The body of a policy or of a group.
+pub(crate) fn rules(data: &[u8]) {
+    let Ok(body) = body::parse(data) else { return };
+    let policy = policies::read(&body);
+    if let Ok(spec) = &policy {
+        let again = policies::read(&spec.body.clone().into());
+        assert_eq!(again.as_ref(), Ok(spec), "what is kept is read as what was sent");
+    }
+    let group = groups::read(&body);
+    if let Ok(spec) = &group {
+        let again = groups::read(&spec.body.clone().into());
+        assert_eq!(again.as_ref(), Ok(spec), "what is kept is read as what was sent");
+    }
+    let (policy, group) = (policy.map(|spec| spec.rules), group.map(|spec| spec.rules));
+    if let (Ok(policy), Ok(group)) = (&policy, &group) {
+        assert_eq!(policy, group, "the same rules say the same wherever they stand");
+    }
+    for read in [policy, group] {
+        let rules = match read {
+            Ok(rules) => rules,
+            Err(errors) => {
+                assert!(!errors.is_empty(), "a refusal says why");
+                for InvalidField { pointer, message } in errors {
+                    assert!(pointer.is_empty() || pointer.starts_with('/'), "an error has a place");
+                    assert!(!message.is_empty(), "an error has a rule");
+                }
+                continue;
+            }
+        };
+        assert!(rules.all().count() <= 1_000, "a policy has an end");
+        // A rule that got lost on the way would open a door if it stood in `exclude` or in `require`.
+        for (key, read) in
+            [("include", &rules.include), ("exclude", &rules.exclude), ("require", &rules.require)]
+        {
+            let sent = body.get(key).and_then(|part| part.as_array()).map_or(&[][..], Vec::as_slice);
+            assert_eq!(read.len(), sent.len(), "each of them counts");
+            for (rule, sent) in read.iter().zip(sent) {
+                let keys = sent.as_object().filter(|keys| keys.len() == 1);
+                let entry = keys.and_then(|keys| keys.iter().next());
+                assert!(entry.is_some(), "a rule has one kind");
+                let Some((kind, asked)) = entry else { continue };
+                let named = |key: &str| asked.get(key).and_then(|value| value.as_str()).unwrap_or_default();
+                let is_it = match rule {
+                    Rule::ServiceToken(id) => kind == "service_token" && named("token_id").parse() == Ok(*id),
+                    Rule::Group(id) => kind == "group" && named("id").parse() == Ok(*id),
+                    Rule::Ip(network) => kind == "ip" && named("ip") == network.as_str(),
+                    Rule::AnyValidServiceToken => kind == "any_valid_service_token",
+                    Rule::Everyone => kind == "everyone",
+                    Rule::NoMachine => !MACHINES.contains(&kind.as_str()),
+                };
+                assert!(is_it, "a rule is read as what it says: {rule:?}");
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use super::assertion::Identity;
 use super::directory::Directory;
 use super::forward_auth::Dialect;
 use super::snapshot::Snapshot;
-use super::{Gate, Inner, Trust};
+use super::{Gate, Inner, Settings, Trust};
 use crate::reference::Refusal;
 use crate::store::access_log::Refused;
 
@@ -108,6 +108,14 @@ impl Gate {
         self.inner.references.seal(refusal, &self.inner.world)
     }
 
+    /// Why nobody who needs an assertion would pass now, whatever they present; `None` where the gate can do its work. Where the
+    /// keys of some accounts can be used and those of others cannot, it can.
+    pub(super) fn unready(&self) -> Option<Reason> {
+        let inner = &*self.inner;
+        let doubt = inner.doubt(&inner.settings.load(), inner.world.now());
+        doubt.or_else(|| inner.snapshot.load().can_sign_nothing().then_some(Reason::NoKey))
+    }
+
     /// The key set for whoever checks assertions at this host.
     pub(super) fn published(&self, host: &[u8], peer: IpAddr) -> Option<String> {
         let host = CanonicalRequest::new(host, b"/", peer).ok()?;
@@ -136,11 +144,8 @@ impl Inner {
             tracing::debug!(%unclear, ?dialect, "an ambiguous request is refused");
             refused(Reason::Ambiguous)
         })?;
-        if !self.is_fresh(&settings) {
-            return Err(refused(Reason::Stale));
-        }
-        if now.as_micros().saturating_add(MOST_BACK) < self.newest.load(Ordering::Acquire) {
-            return Err(refused(Reason::Clock));
+        if let Some(reason) = self.doubt(&settings, now) {
+            return Err(refused(reason));
         }
         let (directory, snapshot) = (self.directory.load(), self.snapshot.load());
         let found = snapshot.apps.find(&asked).cloned().ok_or_else(|| refused(Reason::NoApp))?;
@@ -153,13 +158,21 @@ impl Inner {
             Decision::Deny(denied) => return Err(denied),
         };
         let no_key = || Denied { reason: Reason::NoKey, token: Some(permit.token_id()) };
-        let issuer = snapshot.issuers.get(&found.account_id).ok_or_else(no_key)?;
-        let keys = issuer.keys.as_ref().ok_or_else(no_key)?;
-        let identity = self.assertions.of(&permit, found, &issuer.name, keys, now).map_err(|error| {
+        let (issuer, keys) = snapshot.signer(found.account_id).ok_or_else(no_key)?;
+        let identity = self.assertions.of(&permit, found, issuer, keys, now).map_err(|error| {
             tracing::error!(%error, "an assertion cannot be signed");
             no_key()
         })?;
         Ok(Some(Allowed { permit, identity }))
+    }
+
+    /// Why nothing that the gate knows can be believed now, if that is so.
+    fn doubt(&self, settings: &Settings, now: Timestamp) -> Option<Reason> {
+        if !self.is_fresh(settings) {
+            return Some(Reason::Stale);
+        }
+        let behind = now.as_micros().saturating_add(MOST_BACK) < self.newest.load(Ordering::Acquire);
+        behind.then_some(Reason::Clock)
     }
 
     /// Where no application is known, nobody's log has a place for it: it is counted, and its reference says why.

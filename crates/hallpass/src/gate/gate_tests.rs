@@ -12,6 +12,8 @@ use hallpass_core::decision::Reason;
 use hallpass_core::id::AccountId;
 use hallpass_core::policy::PolicyDecision;
 use hallpass_core::rule::Rule;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 
 use super::place_tests::{
@@ -218,15 +220,68 @@ async fn a_clock_far_behind_the_store_and_a_missing_key_are_no_reason_to_guess()
     let asked = with("traefik", "grafana.example.com", &pair(1, "secret-1"));
     place.gate.inner.newest.store(now().as_micros() + 5_000_000, Ordering::Release);
     assert_eq!(place.ask(&asked).await.status, 200);
+    let ready = async || {
+        let reply = place.ask(&request("/readyz", &[])).await;
+        (reply.status, reply.body)
+    };
+    assert_eq!(ready().await.0, 200);
     place.gate.inner.newest.store(now().as_micros() + 5_000_001, Ordering::Release);
     let reply = place.ask(&asked).await;
     assert_eq!((reply.status, place.reason(&reply)), (503, Reason::Clock));
+    let (status, why) = ready().await;
+    assert!(status == 503 && why.contains("clock"), "{why}");
     place.gate.inner.newest.store(0, Ordering::Release);
-    let apps = place.gate.inner.snapshot.load().apps.apps().cloned().collect::<Vec<_>>();
-    let guards = Guards { apps: apps.into_iter().map(Arc::unwrap_or_clone).collect(), ..Guards::default() };
-    place.gate.inner.snapshot.store(Arc::new(Snapshot::from(guards)));
+    place.set_apps_without_keys();
     let reply = place.ask(&asked).await;
     assert_eq!((reply.status, place.reason(&reply)), (503, Reason::NoKey));
+    let (status, why) = ready().await;
+    assert!(status == 503 && why.contains("signing key"), "{why}");
+    // Where nothing is protected, nothing has to be signed.
+    place.gate.inner.snapshot.store(Arc::default());
+    assert_eq!(ready().await.0, 200);
+}
+
+#[tokio::test]
+async fn the_metrics_say_how_old_the_oldest_key_is_and_who_has_none() {
+    let place = Place::new().await;
+    let metric = |name: &str| {
+        let mut registry = Registry::with_prefix("hallpass");
+        place.gate.register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
+        line.rsplit_once(' ').map(|(_, value)| value.to_owned())
+    };
+    let (age, without) =
+        ("hallpass_gate_signing_key_age_seconds", "hallpass_gate_accounts_without_signing_key");
+    place.world.advance(3_600_000_000).unwrap();
+    assert_eq!((metric(age).as_deref(), metric(without).as_deref()), (Some("3600"), Some("0")));
+    place.world.advance(-7_200_000_000).unwrap();
+    assert_eq!(metric(age).as_deref(), Some("0"), "a clock that was set back");
+    place.set_apps_without_keys();
+    assert_eq!((metric(age), metric(without).as_deref()), (None, Some("1")));
+}
+
+#[test]
+fn one_accounts_missing_key_does_not_take_the_gate_from_the_others() {
+    let (home, abroad) = (AccountId::from_bytes(ACCOUNT), AccountId::from_bytes([8; 16]));
+    let ours = app(1, "ours.example.com", PolicyDecision::NonIdentity, Rule::AnyValidServiceToken);
+    let ours = Arc::unwrap_or_clone(ours);
+    let theirs = App { account_id: abroad, ..ours.clone() };
+    let keyed = |apps| {
+        Snapshot::from(Guards {
+            apps,
+            organizations: vec![organization(home, "home.example.org")],
+            keys: HashMap::from([(home, key_set(home))]),
+            ..Guards::default()
+        })
+    };
+    for (apps, nothing, accounts) in
+        [(vec![], false, 0), (vec![ours.clone(), theirs.clone()], false, 1), (vec![theirs], true, 1)]
+    {
+        let snapshot = keyed(apps);
+        assert_eq!((snapshot.can_sign_nothing(), snapshot.accounts_that_cannot_sign()), (nothing, accounts));
+    }
 }
 
 #[tokio::test]
@@ -379,7 +434,7 @@ fn each_host_has_the_keys_of_its_own_account() {
         keys: HashMap::from([(home, key_set(home)), (abroad, key_set(abroad))]),
         ..Guards::default()
     });
-    let published = |account: &AccountId| snapshot.issuers[account].keys.as_ref().unwrap().published();
+    let published = |account: &AccountId| snapshot.signer(*account).unwrap().1.published();
     for (host, account) in [
         ("home.example.org", Some(home)),
         ("abroad.example.org", Some(abroad)),

@@ -47,15 +47,15 @@ pub async fn serve(
         let gate = Arc::clone(&gate);
         service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (parts, _) = request.into_parts();
-            std::future::ready(Ok::<_, Infallible>(answer_safely(&gate(), peer.ip(), &parts)))
+            std::future::ready(Ok::<_, Infallible>(answer_safely(&*gate, peer.ip(), &parts)))
         })
     };
     serve::serve_with(Transport::Plain, listener, service, stop).await;
 }
 
 /// A panic is no answer, and certainly no permission.
-pub(super) fn answer_safely(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
-    safely(|| answer(gate, peer, request))
+pub(super) fn answer_safely(gate: impl FnOnce() -> Gate, peer: IpAddr, request: &Parts) -> Answer {
+    safely(|| answer(&gate(), peer, request))
 }
 
 fn safely(answer: impl FnOnce() -> Answer) -> Answer {
@@ -84,10 +84,10 @@ fn answer(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
     match path {
         CERTS => certs(gate, peer, request).unwrap_or_else(nothing_here),
         "/healthz" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" if gate.is_fresh() => plain(StatusCode::OK, "ok\n"),
-        "/readyz" => {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "the gate has not heard from the store for too long\n")
-        }
+        "/readyz" => match gate.unready() {
+            None => plain(StatusCode::OK, "ok\n"),
+            Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, refusal::unready(reason)),
+        },
         _ => nothing_here(),
     }
 }

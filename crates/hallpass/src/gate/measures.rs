@@ -100,6 +100,23 @@ impl Gate {
         );
         let tokens = i64::try_from(self.inner.directory.load().len()).unwrap_or(i64::MAX);
         registry.register("gate_directory_tokens", "Service tokens that the gate knows", gauge(tokens));
+        let (snapshot, now) = (self.inner.snapshot.load(), self.inner.world.now());
+        let without = i64::try_from(snapshot.accounts_that_cannot_sign()).unwrap_or(i64::MAX);
+        registry.register(
+            "gate_accounts_without_signing_key",
+            "Accounts that have applications and no signing key that can be used: nobody passes there",
+            gauge(without),
+        );
+        if let Some(since) = snapshot.oldest_key() {
+            // A clock that was set back makes no key younger than new.
+            let age = now.as_micros().saturating_sub(since.as_micros()).max(0);
+            registry.register_with_unit(
+                "gate_signing_key_age",
+                "For how long the oldest of the keys that sign has been signing",
+                Unit::Seconds,
+                gauge(age / 1_000_000),
+            );
+        }
         if let Some(age) = self.age() {
             let seconds = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
             seconds.set(age.as_secs_f64());

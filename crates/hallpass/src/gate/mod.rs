@@ -175,11 +175,6 @@ impl Gate {
     pub fn age(&self) -> Option<Duration> {
         self.inner.age()
     }
-
-    /// Whether the gate may be believed.
-    pub fn is_fresh(&self) -> bool {
-        self.inner.is_fresh(&self.inner.settings.load())
-    }
 }
 
 impl Inner {

@@ -148,8 +148,8 @@ impl Place {
     pub(super) fn set_apps(&self, apps: Vec<Arc<App>>) {
         let account_id = AccountId::from_bytes(ACCOUNT);
         let organization = organization(account_id, "acme.example.com");
-        let old = Arc::try_unwrap(self.gate.inner.snapshot.swap(Arc::default())).ok();
-        let keys = old.and_then(|mut old| old.issuers.remove(&account_id)?.keys);
+        let old = self.gate.inner.snapshot.load();
+        let keys = old.signer(account_id).map(|(_, keys)| keys.clone());
         let guards = Guards {
             apps: apps.into_iter().map(Arc::unwrap_or_clone).collect(),
             organizations: vec![organization],
@@ -159,9 +159,15 @@ impl Place {
         self.gate.inner.snapshot.store(Arc::new(Snapshot::from(guards)));
     }
 
+    /// The same applications, as if nobody could sign for them.
+    pub(super) fn set_apps_without_keys(&self) {
+        let apps = self.gate.inner.snapshot.load().apps.apps().map(|app| (**app).clone()).collect();
+        self.gate.inner.snapshot.store(Arc::new(Snapshot::from(Guards { apps, ..Guards::default() })));
+    }
+
     pub(super) async fn ask_from(&self, peer: &str, request: &Parts) -> Reply {
         let peer: IpAddr = peer.parse().unwrap();
-        let answer = answer_safely(&self.gate, peer, request);
+        let answer = answer_safely(|| self.gate.clone(), peer, request);
         let status = answer.status().as_u16();
         let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap().to_owned();
         let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -245,6 +251,14 @@ pub(super) fn key_set(account: AccountId) -> KeySet {
     let world = World::standing(now());
     let wrap = WrapKey::new(&ServerKey::random(&world));
     let NewKey { kid, wrapped, modulus, certificate } = NewKey::make(account, &wrap, &world).unwrap();
-    let key = StoredKey { kid, state: KeyState::Current, wrapped: Some(wrapped), modulus, certificate };
+    let signs_since = Some(now());
+    let key = StoredKey {
+        kid,
+        state: KeyState::Current,
+        wrapped: Some(wrapped),
+        modulus,
+        certificate,
+        signs_since,
+    };
     KeySet::open(&wrap, account, &[key]).unwrap()
 }

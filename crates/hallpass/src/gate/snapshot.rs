@@ -1,11 +1,13 @@
 //! What the gate judges by beside tokens: applications, groups, organizations and keys. It is exchanged whole.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hallpass_core::app::AppIndex;
 use hallpass_core::id::{AccountId, GroupId};
 use hallpass_core::organization::Organization;
 use hallpass_core::rule::Rules;
+use hallpass_core::time::Timestamp;
 use hashbrown::HashMap;
 
 use crate::signing_keys::KeySet;
@@ -16,17 +18,17 @@ use crate::store::gate_feed::Guards;
 pub(super) struct Snapshot {
     pub(super) apps: AppIndex,
     pub(super) groups: HashMap<GroupId, Rules>,
-    pub(super) issuers: HashMap<AccountId, Issuer>,
+    issuers: HashMap<AccountId, Issuer>,
 }
 
 /// Who signs an account's assertions: its organization.
 #[derive(Debug)]
-pub(super) struct Issuer {
+struct Issuer {
     auth_domain: String,
     /// The `iss` of its assertions.
-    pub(super) name: String,
+    name: String,
     /// Absent, if it has no keys or none can be used.
-    pub(super) keys: Option<KeySet>,
+    keys: Option<KeySet>,
 }
 
 impl From<Guards> for Snapshot {
@@ -46,6 +48,29 @@ impl From<Guards> for Snapshot {
 }
 
 impl Snapshot {
+    /// The `iss` of an account's assertions, and what signs them; `None` where it can sign nothing.
+    pub(super) fn signer(&self, account: AccountId) -> Option<(&str, &KeySet)> {
+        let issuer = self.issuers.get(&account)?;
+        Some((&issuer.name, issuer.keys.as_ref()?))
+    }
+
+    /// Whether there are applications, and not one of them has an account that can sign.
+    pub(super) fn can_sign_nothing(&self) -> bool {
+        let mut apps = self.apps.apps().peekable();
+        apps.peek().is_some() && apps.all(|app| self.signer(app.account_id).is_none())
+    }
+
+    /// How many accounts have applications, and can sign nothing.
+    pub(super) fn accounts_that_cannot_sign(&self) -> usize {
+        let accounts: HashSet<_> = self.apps.apps().map(|app| app.account_id).collect();
+        accounts.into_iter().filter(|account| self.signer(*account).is_none()).count()
+    }
+
+    /// Since when the key signs that has been signing for longest.
+    pub(super) fn oldest_key(&self) -> Option<Timestamp> {
+        self.issuers.values().filter_map(|issuer| issuer.keys.as_ref()?.signs_since()).min()
+    }
+
     /// The key set for whoever checks assertions at this host: an auth domain, or the host of an application. Where there is but one
     /// organization, every host is its host (compatibility, D28).
     pub(super) fn published(&self, host: &str) -> Option<&str> {

@@ -375,7 +375,7 @@ async fn forget(tx: &mut Tx, account: AccountId, now: Timestamp) -> Result<Vec<S
 }
 
 /// All keys, those of an account together, the oldest first.
-pub(super) const KEYS: &str = "SELECT kid, account_id, state, wrapped, modulus, certificate FROM signing_keys ORDER BY account_id, created_at, kid";
+pub(super) const KEYS: &str = "SELECT kid, account_id, state, wrapped, modulus, certificate, signs_since FROM signing_keys ORDER BY account_id, created_at, kid";
 
 #[derive(FromRow)]
 pub(super) struct KeyRow {
@@ -385,6 +385,7 @@ pub(super) struct KeyRow {
     wrapped: Option<Vec<u8>>,
     modulus: String,
     certificate: String,
+    signs_since: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -417,8 +418,10 @@ pub(super) fn by_account(rows: Vec<KeyRow>) -> Result<Vec<(AccountId, Vec<Stored
             "previous" => KeyState::Previous,
             _ => return Err(corrupt()),
         };
+        let since = row.signs_since.map(|micros| Timestamp::from_micros(micros).ok_or_else(corrupt));
+        let signs_since = since.transpose()?;
         let KeyRow { kid, wrapped, modulus, certificate, .. } = row;
-        let key = StoredKey { kid, state, wrapped, modulus, certificate };
+        let key = StoredKey { kid, state, wrapped, modulus, certificate, signs_since };
         match accounts.last_mut() {
             Some((last, keys)) if *last == account => keys.push(key),
             _ => accounts.push((account, vec![key])),

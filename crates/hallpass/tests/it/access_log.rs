@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass::store::access_log::Refused;
+use hallpass::tasks::Tasks;
 use hallpass_core::app::{App, Audience};
 use hallpass_core::id::{AppId, RequestId, ServiceTokenId};
 use hallpass_core::secret::SecretSlot;
@@ -122,6 +123,37 @@ both_engines!(acceptances_are_counted_by_the_minute_and_refusals_are_kept, |serv
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("old rows were not forgotten");
+});
+
+both_engines!(the_log_is_forgotten_by_itself_once_it_is_old_enough, |server: TestServer| async move {
+    let (key, accesses) = (server.key(&server.home), server.store.accesses());
+    let path = format!("{}/access/logs/access_requests?direction=asc", server.home.account_path());
+    accesses.refused(refused(&server, 1, None));
+    server.advance("1h");
+    accesses.refused(refused(&server, 2, None));
+    written(&key, &path, 2).await;
+    let day = Duration::from_hours(24);
+    let tasks = Tasks::start_with(&server.store, &server.world, day, Duration::from_millis(50));
+    let left = async |rows: &[u8]| {
+        let ids: Vec<_> = rows.iter().map(|number| json!(format!("{number:02x}").repeat(16))).collect();
+        for _ in 0..300 {
+            let list = key.get(&path).await.result(200);
+            let found: Vec<_> = list.as_array().unwrap().iter().map(|row| row["ray_id"].clone()).collect();
+            assert!(found.ends_with(&ids), "what is not old enough is gone: {list:#}");
+            if found == ids {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("what is old enough is still there");
+    };
+    left(&[1, 2]).await;
+    // Nobody calls anything from here on but the clock: the next turn of the loop sees what has become too old.
+    server.advance("23h0m0.000001s");
+    left(&[2]).await;
+    server.advance("1h");
+    left(&[]).await;
+    drop(tasks);
 });
 
 both_engines!(strangers_cannot_fill_the_log, |server: TestServer| async move {

@@ -19,13 +19,22 @@ async fn get(url: String, headers: &[(&str, &str)]) -> (u16, reqwest::header::He
     (response.status().as_u16(), response.headers().clone(), response.text().await.unwrap())
 }
 
+/// Waits until the gate has the keys of its accounts, which a slow machine makes in some seconds, or by and by.
+async fn ready(gate: &str) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(2);
+    while get(format!("{gate}/readyz"), &[]).await.0 != 200 {
+        assert!(std::time::Instant::now() < deadline, "the gate is not ready in time");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test]
 async fn an_emulators_gate_lets_nobody_in_where_nothing_is_presented_or_protected() {
     let directory = tempfile::tempdir().unwrap();
     let emulator = Process::start(directory.path(), &["dev".to_owned()]);
     let gate = emulator.gate.clone().unwrap();
     assert_eq!(get(format!("{gate}/healthz"), &[]).await.0, 200);
-    assert_eq!(get(format!("{gate}/readyz"), &[]).await.0, 200);
+    ready(&gate).await;
     assert_eq!(get(format!("{gate}/client/v4/user"), &[]).await.0, 404);
     let asked =
         [("x-forwarded-host", "app.example.com"), ("x-forwarded-uri", "/"), ("x-forwarded-for", "192.0.2.1")];
@@ -46,11 +55,14 @@ async fn the_operator_sees_what_the_gate_decides() {
     let arguments = ["dev", "--operator", "127.0.0.1:0"].map(str::to_owned);
     let emulator = Process::start(directory.path(), &arguments);
     let gate = emulator.gate.clone().unwrap();
+    ready(&gate).await;
     assert_eq!(get(format!("{gate}/auth/nginx"), &[]).await.0, 403);
     let (_, _, metrics) = get(format!("{}/metrics", emulator.operator.as_ref().unwrap()), &[]).await;
     assert!(metrics.contains("hallpass_gate_decisions_total{verdict=\"ambiguous\"} 1"), "{metrics}");
     assert!(metrics.contains("hallpass_gate_directory_tokens 1"), "{metrics}");
     assert!(metrics.contains("hallpass_gate_directory_age_seconds "), "{metrics}");
+    assert!(metrics.contains("hallpass_gate_signing_key_age_seconds "), "{metrics}");
+    assert!(metrics.contains("hallpass_gate_accounts_without_signing_key 0"), "{metrics}");
 }
 
 #[test]
