@@ -15,7 +15,7 @@ use hallpass_core::time::Timestamp;
 use sqlx::FromRow;
 use tokio::sync::oneshot;
 
-use super::engine::{PATIENCE, Pool, Tx, on_engine};
+use super::engine::{PATIENCE, Pool, StoreFile, Tx, on_engine};
 use super::error::StoreError;
 use super::followers::{Follower, Reading};
 use super::writer::CHANGES_KEPT;
@@ -44,6 +44,7 @@ macro_rules! tokens {
 #[derive(Debug)]
 pub struct GateFeed {
     pool: RwLock<Pool>,
+    file: StoreFile,
     follower: Arc<Follower>,
     wrap_key: WrapKey,
 }
@@ -120,6 +121,7 @@ impl Store {
     pub fn gate_feed(&self, key: &ServerKey) -> GateFeed {
         GateFeed {
             pool: RwLock::new(self.readers().alone()),
+            file: self.inner.file,
             follower: self.inner.followers.add(),
             wrap_key: WrapKey::new(key),
         }
@@ -161,6 +163,7 @@ impl GateFeed {
     /// How far the store is from a revision.
     pub async fn distance(&self, known: i64) -> Result<Distance, StoreError> {
         self.in_time(PATIENCE, async |pool| {
+            pool.is_still(self.file).await?;
             let top = on_engine!(Pool, &pool, pool => {
                 sqlx::query_scalar::<_, i64>("SELECT n FROM revision").fetch_one(pool).await?
             });
