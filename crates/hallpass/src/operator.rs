@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
@@ -19,6 +20,7 @@ use tokio::sync::Mutex;
 use crate::api::{self, Api};
 use crate::gate::Gate;
 use crate::store::statistics::Census;
+use crate::telemetry::Log;
 
 /// How long a count of the tokens is good for: it reads the whole table.
 const CENSUS_AGE: Duration = Duration::from_secs(10);
@@ -37,6 +39,7 @@ pub struct Watched {
 #[derive(Clone)]
 struct Operator {
     watched: Arc<dyn Fn() -> Watched + Send + Sync>,
+    log: Log,
     counted: Arc<Mutex<Option<Counted>>>,
 }
 
@@ -53,8 +56,8 @@ struct Status {
 }
 
 /// `/metrics`, `/healthz` and `/readyz`.
-pub fn router(watched: impl Fn() -> Watched + Send + Sync + 'static) -> Router {
-    let operator = Operator { watched: Arc::new(watched), counted: Arc::default() };
+pub fn router(watched: impl Fn() -> Watched + Send + Sync + 'static, log: Log) -> Router {
+    let operator = Operator { watched: Arc::new(watched), log, counted: Arc::default() };
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(api::health::healthz))
@@ -72,6 +75,13 @@ async fn metrics(State(operator): State<Operator>) -> Response {
     let mut registry = Registry::with_prefix("hallpass");
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     registry.register("build", "What is running", Info::new(version));
+    let left_out = Counter::<u64>::default();
+    left_out.inc_by(operator.log.left_out());
+    registry.register(
+        "log_lines_left_out",
+        "Lines of the log that were not written, because standard error takes no more",
+        left_out,
+    );
     api.requests.register(&mut registry);
     api.store.register(&mut registry);
     if let Some(gate) = gate {

@@ -15,6 +15,7 @@ use crate::config::{Listen, RateLimit, read};
 use crate::emulator::{Emulator, Reach, may_listen};
 use crate::seed::{EXAMPLE, Seed};
 use crate::serve::{self, Transport};
+use crate::telemetry::Log;
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -57,7 +58,7 @@ struct LimitArgs {
     ready_file: Option<PathBuf>,
 }
 
-pub(super) async fn run(args: Dev) -> Result<(), Failure> {
+pub(super) async fn run(args: Dev, log: Log) -> Result<(), Failure> {
     if args.print_seed {
         return output::print(EXAMPLE.trim_end());
     }
@@ -88,7 +89,7 @@ pub(super) async fn run(args: Dev) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot start the emulator: {error}")))?;
     let api = serve::base_url(&Transport::Plain, address);
     let base_url = format!("{api}{BASE}");
-    let operator = operator::listen(args.operator, {
+    let operator = operator::listen(args.operator, log, {
         let emulator = emulator.clone();
         move || emulator.watched()
     })

@@ -57,7 +57,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::api::BASE;
-use crate::telemetry::{self, LogFilter};
+use crate::telemetry::{self, Log};
 pub use exit_code::{Exit, Failure};
 use settings::StoreArgs;
 
@@ -142,9 +142,9 @@ impl Command {
         }
     }
 
-    async fn run(self, log: LogFilter) -> Result<(), Failure> {
+    async fn run(self, log: Log) -> Result<(), Failure> {
         match self {
-            Self::Dev(args) => dev::run(args).await,
+            Self::Dev(args) => dev::run(args, log).await,
             Self::Serve(args) => serve::run(args, log).await,
             Self::Bootstrap(args) => bootstrap::run(args).await,
             Self::Token(args) => token::run(args).await,
@@ -176,7 +176,7 @@ pub fn main() -> ExitCode {
         Role::Server => (telemetry::DEFAULT_FILTER, Builder::new_multi_thread()),
         Role::Verb => (telemetry::VERB_FILTER, Builder::new_current_thread()),
     };
-    let (_guard, log) = match telemetry::init(cli.log.as_deref().unwrap_or(filter)) {
+    let (_flush, log) = match telemetry::init(cli.log.as_deref().unwrap_or(filter)) {
         Ok(logging) => logging,
         Err(error) => {
             output::complain(&format!("error: the log filter {error}"));

@@ -12,6 +12,7 @@ use crate::config::Listen;
 use crate::operator::{self, Watched};
 use crate::serve;
 use crate::serve::Transport;
+use crate::telemetry::Log;
 
 /// How long requests that are still running may take at the end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub(super) struct Listening {
 /// Starts listening.
 pub(super) async fn listen(
     address: Listen,
+    log: Log,
     watched: impl Fn() -> Watched + Send + Sync + 'static,
 ) -> Result<Listening, Failure> {
     let Listen::At(address) = address else { return Ok(Listening::default()) };
@@ -36,7 +38,7 @@ pub(super) async fn listen(
         tracing::warn!(%address, "metrics are shown beyond loopback, to everybody who reaches this address");
     }
     let (stop, stopped) = oneshot::channel();
-    let serving = tokio::spawn(serve::serve(listener, operator::router(watched), async {
+    let serving = tokio::spawn(serve::serve(listener, operator::router(watched, log), async {
         // Told to, or left behind: both mean the end.
         let _ = stopped.await;
     }));

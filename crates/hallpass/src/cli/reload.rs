@@ -13,7 +13,7 @@ use crate::config::{Sources, Values};
 use crate::gate::Gate;
 use crate::live::Live;
 use crate::operator::Watched;
-use crate::telemetry::LogFilter;
+use crate::telemetry::Log;
 use crate::tls::{Pair, Tls};
 
 /// How long the files may take to be read.
@@ -23,7 +23,7 @@ const READING_TIME: Duration = Duration::from_secs(10);
 pub(super) struct Running {
     sources: Sources,
     values: Values,
-    log: LogFilter,
+    log: Log,
     limits: Arc<RateLimits>,
     service_token_quota: Live<Option<u32>>,
     trusted_peers: Live<Arc<[IpNet]>>,
@@ -35,7 +35,7 @@ impl Running {
     pub(super) fn new(
         sources: Sources,
         values: Values,
-        log: LogFilter,
+        log: Log,
         watched: &Watched,
         tls: Option<Tls>,
     ) -> Self {

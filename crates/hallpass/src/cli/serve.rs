@@ -24,7 +24,7 @@ use crate::reference::References;
 use crate::serve::{self, Transport};
 use crate::store::{Purpose, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::LogFilter;
+use crate::telemetry::Log;
 use crate::tls::{Pair, Tls};
 use crate::world::World;
 
@@ -43,7 +43,7 @@ pub(super) struct Serve {
     no_api: bool,
 }
 
-pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
+pub(super) async fn run(args: Serve, log: Log) -> Result<(), Failure> {
     let sources = args.settings.0;
     let (config, values) = sources.config()?;
     if args.check_config {
@@ -92,7 +92,7 @@ pub(super) async fn run(args: Serve, log: LogFilter) -> Result<(), Failure> {
     let api_at = if args.no_api { None } else { Some(listen(config.api.listen).await?) };
     let url = api_at.as_ref().map(|(_, address)| serve::base_url(&transport, *address));
     let watched = Watched { api: api.clone(), gate: gate.clone() };
-    let operator = operator::listen(config.operator.listen, {
+    let operator = operator::listen(config.operator.listen, log.clone(), {
         let watched = watched.clone();
         move || watched.clone()
     })

@@ -15,7 +15,7 @@ use sqlx::FromRow;
 use super::accounts::{self, Account, Everyone, Membership, User, Zone};
 use super::api_tokens;
 use super::concern::Concern;
-use super::engine::{PATIENCE, Pool, Tx, on_engine};
+use super::engine::{PATIENCE, Pool, StoreFile, Tx, on_engine};
 use super::error::StoreError;
 use super::writer::CHANGES_KEPT;
 use crate::world::World;
@@ -29,6 +29,7 @@ pub struct Callers {
     world: World,
     /// A connection that nobody else uses, so that no crowd of readers can keep the directory from being fresh.
     store: RwLock<Pool>,
+    file: StoreFile,
     directory: RwLock<Directory>,
     /// Those who bring it up to date take turns, so that an older state never replaces a newer one.
     turn: tokio::sync::Mutex<()>,
@@ -71,10 +72,11 @@ struct Directory {
 }
 
 impl Callers {
-    pub(super) fn new(world: World, store: Pool) -> Self {
+    pub(super) fn new(world: World, store: Pool, file: StoreFile) -> Self {
         Self {
             world,
             store: RwLock::new(store),
+            file,
             directory: RwLock::default(),
             turn: tokio::sync::Mutex::default(),
         }
@@ -188,6 +190,7 @@ impl Callers {
 
     async fn follow_in(&self, readers: &Pool) -> Result<(), StoreError> {
         let asked = self.world.monotonic();
+        readers.is_still(self.file).await?;
         let known = {
             let directory = self.read();
             directory.heard.map(|_| directory.revision)

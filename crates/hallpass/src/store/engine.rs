@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::future::Future;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -91,6 +92,10 @@ pub(super) enum Pool {
     Postgres(PgPool),
 }
 
+/// Which file an embedded store is in, by its device and number there. A database elsewhere has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StoreFile(Option<(u64, u64)>);
+
 /// A transaction of one engine. Dropped without a commit, it never happened.
 #[derive(Debug)]
 pub(super) enum Tx {
@@ -114,6 +119,27 @@ impl Pool {
             Self::Sqlite(_) => Engine::Sqlite,
             Self::Postgres(_) => Engine::Postgres,
         }
+    }
+
+    /// The file that is in the store's place now.
+    pub(super) async fn file(&self) -> Result<StoreFile, StoreError> {
+        let Self::Sqlite(pool) = self else { return Ok(StoreFile(None)) };
+        let options = pool.connect_options();
+        // A disk may not answer, for which nobody else is kept waiting.
+        let found = tokio::task::spawn_blocking(move || std::fs::metadata(options.get_filename())).await;
+        let gone = |error: std::io::Error| StoreError::Unavailable(format!("its file is gone: {error}"));
+        let found = found.map_err(|error| StoreError::Unavailable(error.to_string()))?.map_err(gone)?;
+        Ok(StoreFile(Some((found.dev(), found.ino()))))
+    }
+
+    /// Fails where the store's file is gone, or another one is in its place: SQLite would go on with one that nobody else sees any
+    /// more, and that ends with this process.
+    pub(super) async fn is_still(&self, file: StoreFile) -> Result<(), StoreError> {
+        if self.file().await? == file {
+            return Ok(());
+        }
+        let message = "another file is in the place of the store's: start the server again to use it";
+        Err(StoreError::Unavailable(message.to_owned()))
     }
 
     /// Begins a transaction that will write, once no other node does, and keeps them all waiting until its end: what it reads

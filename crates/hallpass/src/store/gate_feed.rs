@@ -16,7 +16,7 @@ use sqlx::FromRow;
 use tokio::sync::oneshot;
 
 use super::concern::Concern;
-use super::engine::{PATIENCE, Pool, Tx, on_engine};
+use super::engine::{PATIENCE, Pool, StoreFile, Tx, on_engine};
 use super::error::StoreError;
 use super::followers::{Follower, Reading};
 use super::writer::CHANGES_KEPT;
@@ -43,6 +43,7 @@ macro_rules! tokens {
 #[derive(Debug)]
 pub struct GateFeed {
     pool: RwLock<Pool>,
+    file: StoreFile,
     follower: Arc<Follower>,
     wrap_key: WrapKey,
 }
@@ -119,6 +120,7 @@ impl Store {
     pub fn gate_feed(&self, key: &ServerKey) -> GateFeed {
         GateFeed {
             pool: RwLock::new(self.readers().alone()),
+            file: self.inner.file,
             follower: self.inner.followers.add(),
             wrap_key: WrapKey::new(key),
         }
@@ -160,6 +162,7 @@ impl GateFeed {
     /// How far the store is from a revision.
     pub async fn distance(&self, known: i64) -> Result<Distance, StoreError> {
         self.in_time(PATIENCE, async |pool| {
+            pool.is_still(self.file).await?;
             let top = on_engine!(Pool, &pool, pool => {
                 sqlx::query_scalar::<_, i64>("SELECT n FROM revision").fetch_one(pool).await?
             });

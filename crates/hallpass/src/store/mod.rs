@@ -54,7 +54,7 @@ use crate::world::World;
 use activity::Activity;
 use batch::{Outcome, Work};
 use callers::Callers;
-use engine::{PATIENCE, Pool, on_engine, reading};
+use engine::{PATIENCE, Pool, StoreFile, on_engine, reading};
 use error::{OpenError, StoreError, WriteError};
 use followers::Followers;
 pub use founding::{FirstToken, Founding};
@@ -109,6 +109,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     readers: RwLock<Pool>,
+    file: StoreFile,
     writer: mpsc::Sender<Message>,
     callers: Arc<Callers>,
     followers: Followers,
@@ -159,7 +160,8 @@ impl Store {
         };
         check_meta(&pools.writer, key, purpose).await?;
 
-        let callers = Arc::new(Callers::new(world.clone(), pools.follower));
+        let file = pools.writer.file().await?;
+        let callers = Arc::new(Callers::new(world.clone(), pools.follower, file));
         callers.follow().await?;
         let (sender, queue) = mpsc::channel(writer::QUEUE);
         let engine = pools.writer.engine();
@@ -178,6 +180,7 @@ impl Store {
         let writing = writer.start(queue).map_err(OpenError::Thread)?;
         let inner = Arc::new(Inner {
             readers: RwLock::new(pools.readers),
+            file,
             writer: sender,
             callers,
             followers,

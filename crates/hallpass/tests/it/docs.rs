@@ -298,7 +298,7 @@ fn arrows_point_down() {
         ("serve/", &[]),
         ("gate/", &["gate", "reference", "serve", "server_key", "signing_keys", "store", "world"]),
         ("tasks.rs", &["store", "world"]),
-        ("operator.rs", &["api", "gate", "store"]),
+        ("operator.rs", &["api", "gate", "store", "telemetry"]),
         ("seed.rs", &["api", "emulator", "store", "world"]),
         (
             "emulator.rs",

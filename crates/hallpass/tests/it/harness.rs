@@ -488,9 +488,29 @@ impl Process {
     }
 
     pub(crate) fn start_program(program: &Path, directory: &Path, arguments: &[String]) -> Self {
+        let log = |file: &Path| [Stdio::null(), std::fs::File::create(file).unwrap().into()];
+        Self::start_into(program, directory, arguments, log)
+    }
+
+    /// Runs `hallpass` with a standard output and a standard error of the test's own, so that nothing is known of its log.
+    pub(crate) fn start_unlogged(directory: &Path, arguments: &[String], sinks: [Stdio; 2]) -> Self {
+        Self::start_into(Path::new(env!("CARGO_BIN_EXE_hallpass")), directory, arguments, |log| {
+            std::fs::write(log, "").unwrap();
+            sinks
+        })
+    }
+
+    /// `sinks` makes standard output and standard error, for a log in this file.
+    fn start_into(
+        program: &Path,
+        directory: &Path,
+        arguments: &[String],
+        sinks: impl FnOnce(&Path) -> [Stdio; 2],
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let (ready, log) = (directory.join(format!("ready{n}.json")), directory.join(format!("log{n}.txt")));
+        let [out, error] = sinks(&log);
         let child = Command::new(program)
             .env("HALLPASS_OPERATOR", "off")
             .env("HALLPASS_GATE", "127.0.0.1:0")
@@ -498,8 +518,8 @@ impl Process {
             .args(["--listen", "127.0.0.1:0", "--ready-file"])
             .arg(&ready)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
+            .stdout(out)
+            .stderr(error)
             .spawn()
             .unwrap();
         let mut process =
@@ -516,8 +536,9 @@ impl Process {
             std::thread::sleep(Duration::from_millis(5));
         };
         let ready: Value = serde_json::from_str(&text).unwrap();
-        process.api = text_of(&ready, "api");
-        process.base_url = text_of(&ready, "base_url");
+        // Without an API there is neither.
+        [process.api, process.base_url] =
+            ["api", "base_url"].map(|key| ready[key].as_str().unwrap_or_default().to_owned());
         process.operator = ready["operator"].as_str().map(str::to_owned);
         process.gate = ready["gate"].as_str().map(str::to_owned);
         process
@@ -547,10 +568,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn text_of(value: &Value, key: &str) -> String {
-    text(&value[key])
 }
 
 /// Runs the binary to its end: exit status, standard output, standard error.

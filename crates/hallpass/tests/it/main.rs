@@ -46,6 +46,7 @@ mod organizations;
 mod policies;
 mod postgres_tls;
 mod raw;
+mod relay;
 mod requests;
 mod revoked;
 mod rows;

@@ -77,6 +77,23 @@ both_places!(
     }
 );
 
+both_places!(a_process_that_only_checks_says_when_the_next_token_expires, |place: Place| async move {
+    let first = founded(place);
+    let process = serve(&first.place, &[]);
+    let made = json!({"name": "n", "duration": "48h"});
+    let made = first.token_actor(&process).post(&first.tokens_path(), made).await.result(201);
+    let expiry: hallpass_core::time::Timestamp = text(&made["expires_at"]).parse().unwrap();
+    // The operator's listener of a process without API: the gate follows the store, and the metrics ask it.
+    let checking = serve(&first.place, &["--operator", "127.0.0.1:0", "--no-api"]);
+    let samples = samples(&checking).await;
+    let soonest: i64 = samples["hallpass_soonest_expiry_timestamp_seconds"].parse().unwrap();
+    assert!((soonest - expiry.as_micros() / 1_000_000).abs() <= 1);
+    assert_eq!(samples["hallpass_gate_directory_tokens"], "1");
+    assert_eq!(samples["hallpass_gate_accounts_without_signing_key"], "0");
+    assert_eq!(samples["hallpass_log_lines_left_out_total"], "0");
+    assert_eq!(samples.keys().filter(|name| name.contains("soonest_expiry")).count(), 1);
+});
+
 both_places!(the_operators_listener_has_health_and_nothing_of_the_api, |place: Place| async move {
     let first = founded(place);
     let process = serve(&first.place, &["--operator", "127.0.0.1:0", "--no-gate"]);
