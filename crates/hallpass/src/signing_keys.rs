@@ -178,7 +178,7 @@ pub enum KeyState {
 }
 
 /// A key as the store has it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// Its name.
     pub kid: String,

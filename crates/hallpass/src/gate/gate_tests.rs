@@ -1,15 +1,13 @@
 //! The gate as proxies meet it: requests in, answers out.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hallpass_core::app::{App, Audience};
+use hallpass_core::app::Audience;
 use hallpass_core::decision::Reason;
-use hallpass_core::id::AccountId;
 use hallpass_core::policy::PolicyDecision;
 use hallpass_core::rule::Rule;
 use prometheus_client::encoding::text::encode;
@@ -17,12 +15,9 @@ use prometheus_client::registry::Registry;
 use serde_json::Value;
 
 use super::place_tests::{
-    ACCOUNT, DIALECTS, IDENTITY, LOOPBACK, Place, app, client_id, key_set, now, organization, pair, question,
-    request, with,
+    DIALECTS, IDENTITY, LOOPBACK, Place, app, client_id, now, pair, question, request, with,
 };
-use super::snapshot::Snapshot;
 use super::{Settings, Trust, UNHEARD};
-use crate::store::gate_feed::Guards;
 
 #[tokio::test]
 async fn a_live_token_passes_in_every_dialect_with_every_identity_header() {
@@ -262,28 +257,6 @@ async fn the_metrics_say_how_old_the_oldest_key_is_and_who_has_none() {
     assert_eq!((metric(age), metric(without).as_deref()), (None, Some("1")));
 }
 
-#[test]
-fn one_accounts_missing_key_does_not_take_the_gate_from_the_others() {
-    let (home, abroad) = (AccountId::from_bytes(ACCOUNT), AccountId::from_bytes([8; 16]));
-    let ours = app(1, "ours.example.com", PolicyDecision::NonIdentity, Rule::AnyValidServiceToken);
-    let ours = Arc::unwrap_or_clone(ours);
-    let theirs = App { account_id: abroad, ..ours.clone() };
-    let keyed = |apps| {
-        Snapshot::from(Guards {
-            apps,
-            organizations: vec![organization(home, "home.example.org")],
-            keys: HashMap::from([(home, key_set(home))]),
-            ..Guards::default()
-        })
-    };
-    for (apps, nothing, accounts) in
-        [(vec![], false, 0), (vec![ours.clone(), theirs.clone()], false, 1), (vec![theirs], true, 1)]
-    {
-        let snapshot = keyed(apps);
-        assert_eq!((snapshot.can_sign_nothing(), snapshot.accounts_that_cannot_sign()), (nothing, accounts));
-    }
-}
-
 #[tokio::test]
 async fn an_assertion_is_used_again_until_half_of_its_life_is_over_or_it_is_revoked() {
     let place = Place::new().await;
@@ -414,39 +387,4 @@ async fn a_change_is_known_at_the_gate_before_it_is_answered() {
     assert!(end(&other) > first && end(&other) > gate.inner.world.now());
     call("DELETE", &one, "").await;
     assert!(known().is_none());
-}
-
-#[test]
-fn each_host_has_the_keys_of_its_own_account() {
-    let (home, abroad) = (AccountId::from_bytes(ACCOUNT), AccountId::from_bytes([8; 16]));
-    let service_auth = |n, pattern| app(n, pattern, PolicyDecision::NonIdentity, Rule::AnyValidServiceToken);
-    let theirs = |n, pattern| App { account_id: abroad, ..(*service_auth(n, pattern)).clone() };
-    let snapshot = Snapshot::from(Guards {
-        apps: vec![
-            Arc::unwrap_or_clone(service_auth(1, "*.example.com")),
-            theirs(2, "ci*.example.com/deep"),
-            theirs(3, "wiki.example.com"),
-        ],
-        organizations: vec![
-            organization(home, "home.example.org"),
-            organization(abroad, "abroad.example.org"),
-        ],
-        keys: HashMap::from([(home, key_set(home)), (abroad, key_set(abroad))]),
-        ..Guards::default()
-    });
-    let published = |account: &AccountId| snapshot.signer(*account).unwrap().1.published();
-    for (host, account) in [
-        ("home.example.org", Some(home)),
-        ("abroad.example.org", Some(abroad)),
-        ("grafana.example.com", Some(home)),
-        ("ci.example.com", Some(abroad)),
-        ("ci-2.example.com", Some(abroad)),
-        ("wiki.example.com", Some(abroad)),
-        ("example.com", None),
-        ("a.b.example.com", None),
-        ("elsewhere.test", None),
-    ] {
-        let expected = account.as_ref().map(published);
-        assert_eq!(snapshot.published(host), expected, "{host}");
-    }
 }

@@ -87,3 +87,76 @@ impl Snapshot {
         all.next().filter(|_| all.next().is_none())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use hallpass_core::app::App;
+    use hallpass_core::policy::PolicyDecision;
+    use hallpass_core::rule::Rule;
+
+    use super::super::place_tests::{ACCOUNT, app, key_set, organization};
+    use super::*;
+
+    #[test]
+    fn one_accounts_missing_key_does_not_take_the_gate_from_the_others() {
+        let (home, abroad) = (AccountId::from_bytes(ACCOUNT), AccountId::from_bytes([8; 16]));
+        let ours = app(1, "ours.example.com", PolicyDecision::NonIdentity, Rule::AnyValidServiceToken);
+        let ours = Arc::unwrap_or_clone(ours);
+        let theirs = App { account_id: abroad, ..ours.clone() };
+        let keyed = |apps| {
+            Snapshot::from(Guards {
+                apps,
+                organizations: vec![organization(home, "home.example.org")],
+                keys: HashMap::from([(home, key_set(home))]),
+                ..Guards::default()
+            })
+        };
+        for (apps, nothing, accounts) in
+            [(vec![], false, 0), (vec![ours.clone(), theirs.clone()], false, 1), (vec![theirs], true, 1)]
+        {
+            let snapshot = keyed(apps);
+            assert_eq!(
+                (snapshot.can_sign_nothing(), snapshot.accounts_that_cannot_sign()),
+                (nothing, accounts)
+            );
+        }
+    }
+
+    #[test]
+    fn each_host_has_the_keys_of_its_own_account() {
+        let (home, abroad) = (AccountId::from_bytes(ACCOUNT), AccountId::from_bytes([8; 16]));
+        let service_auth =
+            |n, pattern| app(n, pattern, PolicyDecision::NonIdentity, Rule::AnyValidServiceToken);
+        let theirs = |n, pattern| App { account_id: abroad, ..(*service_auth(n, pattern)).clone() };
+        let snapshot = Snapshot::from(Guards {
+            apps: vec![
+                Arc::unwrap_or_clone(service_auth(1, "*.example.com")),
+                theirs(2, "ci*.example.com/deep"),
+                theirs(3, "wiki.example.com"),
+            ],
+            organizations: vec![
+                organization(home, "home.example.org"),
+                organization(abroad, "abroad.example.org"),
+            ],
+            keys: HashMap::from([(home, key_set(home)), (abroad, key_set(abroad))]),
+            ..Guards::default()
+        });
+        let published = |account: &AccountId| snapshot.signer(*account).unwrap().1.published();
+        for (host, account) in [
+            ("home.example.org", Some(home)),
+            ("abroad.example.org", Some(abroad)),
+            ("grafana.example.com", Some(home)),
+            ("ci.example.com", Some(abroad)),
+            ("ci-2.example.com", Some(abroad)),
+            ("wiki.example.com", Some(abroad)),
+            ("example.com", None),
+            ("a.b.example.com", None),
+            ("elsewhere.test", None),
+        ] {
+            let expected = account.as_ref().map(published);
+            assert_eq!(snapshot.published(host), expected, "{host}");
+        }
+    }
+}

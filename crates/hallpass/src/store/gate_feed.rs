@@ -19,6 +19,7 @@ use super::concern::Concern;
 use super::engine::{PATIENCE, Pool, StoreFile, Tx, on_engine};
 use super::error::StoreError;
 use super::followers::{Follower, Reading};
+use super::signing_keys::Opened;
 use super::writer::CHANGES_KEPT;
 use super::{Store, guarded, organizations, service_tokens, signing_keys};
 use crate::server_key::ServerKey;
@@ -46,6 +47,7 @@ pub struct GateFeed {
     file: StoreFile,
     follower: Arc<Follower>,
     wrap_key: WrapKey,
+    opened: Opened,
 }
 
 /// A service token with the client ID by which it is found.
@@ -123,6 +125,7 @@ impl Store {
             file: self.inner.file,
             follower: self.inner.followers.add(),
             wrap_key: WrapKey::new(key),
+            opened: Opened::default(),
         }
     }
 }
@@ -254,7 +257,7 @@ impl GateFeed {
     async fn guards(&self, tx: &mut Tx) -> Result<Guards, StoreError> {
         let guarded::Guarded { apps, groups } = guarded::load(tx).await?;
         let organizations = organizations::load(tx).await?;
-        let keys = signing_keys::load(tx, &self.wrap_key).await?;
+        let keys = signing_keys::load(tx, &self.wrap_key, &self.opened).await?;
         Ok(Guards { apps, groups, organizations, keys })
     }
 

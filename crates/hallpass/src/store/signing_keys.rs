@@ -4,7 +4,7 @@
 //! nodes that want to rotate at once, one does.
 
 use std::collections::HashMap;
-use std::sync::Weak;
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use hallpass_core::caller::{Grant, Scope, SystemReason};
@@ -151,7 +151,7 @@ impl SigningKeys<'_> {
     pub async fn load(&self) -> Result<HashMap<AccountId, KeySet>, StoreError> {
         in_time(async {
             let mut tx = self.store.readers().begin_reading().await?;
-            load(&mut tx, &self.store.inner.wrap_key).await
+            load(&mut tx, &self.store.inner.wrap_key, &Opened::default()).await
         })
         .await
     }
@@ -229,19 +229,31 @@ pub(super) async fn keep(store: Weak<Inner>, world: World) {
     }
 }
 
-/// Reads the keys of all accounts, and opens those that sign.
-pub(super) async fn load(tx: &mut Tx, wrap: &WrapKey) -> Result<HashMap<AccountId, KeySet>, StoreError> {
+/// The keys that were opened last, as they were stored. To open one takes as long as a signature, and where there are many accounts,
+/// nearly every change leaves nearly all keys as they were.
+#[derive(Debug, Default)]
+pub(super) struct Opened(Mutex<HashMap<AccountId, (Vec<StoredKey>, KeySet)>>);
+
+/// Reads the keys of all accounts, and opens those that sign, but for those that are open.
+pub(super) async fn load(
+    tx: &mut Tx,
+    wrap: &WrapKey,
+    opened: &Opened,
+) -> Result<HashMap<AccountId, KeySet>, StoreError> {
     let rows = on_engine!(Tx, tx, conn => sqlx::query_as::<_, KeyRow>(KEYS).fetch_all(conn).await?);
-    let mut sets = HashMap::new();
-    for (account, keys) in by_account(rows)? {
-        match KeySet::open(wrap, account, &keys) {
+    let accounts = by_account(rows)?;
+    let mut opened = opened.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut before = std::mem::take(&mut *opened);
+    for (account, keys) in accounts {
+        let known = before.remove(&account).filter(|(known, _)| *known == keys).map(|(_, set)| set);
+        match known.map_or_else(|| KeySet::open(wrap, account, &keys), Ok) {
             Ok(set) => {
-                sets.insert(account, set);
+                opened.insert(account, (keys, set));
             }
             Err(error) => tracing::error!(%account, %error, "no assertion can be signed for this account"),
         }
     }
-    Ok(sets)
+    Ok(opened.iter().map(|(account, (_, set))| (*account, set.clone())).collect())
 }
 
 /// Runs a change of an account's keys. Without effect, there are no entries.

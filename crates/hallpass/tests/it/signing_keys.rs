@@ -73,6 +73,22 @@ both_engines!(keys_are_made_once_and_two_are_published, |server: TestServer| asy
     assert_eq!(home(&server).await.kid(), ours.kid());
 });
 
+both_engines!(the_gate_opens_no_key_again_that_is_as_it_was, |server: TestServer| async move {
+    server.store.signing_keys().ensure(&server.world).await.unwrap();
+    let feed = server.store.gate_feed(&server.server_key);
+    let sets = async || feed.everything(drop).await.unwrap().guards.unwrap().keys;
+    // A set that was made again has texts of its own.
+    let same = |one: &KeySet, other: &KeySet| std::ptr::eq(one.published(), other.published());
+    let (before, after) = (sets().await, sets().await);
+    let (home, abroad) = (&server.home.account, &server.abroad.account);
+    assert!(same(&before[home], &after[home]) && same(&before[abroad], &after[abroad]));
+    let rotate = format!("{}/rotate", path(&server));
+    server.key(&server.home).post(&rotate, json!({})).await.result(200);
+    let rotated = sets().await;
+    assert_ne!(rotated[home].kid(), before[home].kid());
+    assert!(same(&rotated[abroad], &before[abroad]));
+});
+
 both_engines!(a_rotation_overlaps_for_a_week, |server: TestServer| async move {
     let key = server.key(&server.home);
     // The first one makes the first keys, too.
