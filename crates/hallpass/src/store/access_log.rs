@@ -23,8 +23,9 @@ use super::{Page, Paging, Store};
 const MINUTE: i64 = 60_000_000;
 /// How many acceptances are told apart between two flushes; more than a gate with a million tokens sees in five seconds.
 const MOST_ACCEPTED: usize = 200_000;
-/// How many refusals are kept between two flushes: of known tokens, and of strangers, who can make as many as they like.
+/// How many refusals are kept between two flushes, of known tokens as of strangers.
 const MOST_REFUSED: usize = 20_000;
+/// How many refusals of strangers, who can make as many as they like, are written at a flush.
 const MOST_STRANGERS: usize = 100;
 const SHARDS: usize = 16;
 
@@ -32,9 +33,16 @@ const SHARDS: usize = 16;
 #[derive(Debug)]
 pub struct Accesses {
     accepted: [Mutex<HashMap<Acceptance, Accepted>>; SHARDS],
-    refused: Mutex<Vec<Refused>>,
-    strangers: Mutex<Vec<Refused>>,
+    refused: Mutex<Newest>,
+    strangers: Mutex<Newest>,
     left_out: AtomicU64,
+}
+
+/// Refusals in the order of a ring: beyond the bound, each takes the place of the oldest one.
+#[derive(Debug, Default)]
+struct Newest {
+    list: Vec<Refused>,
+    oldest: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,18 +115,15 @@ impl Accesses {
         }
     }
 
-    /// Notes that a request was refused. All refusals of known tokens are kept, and some of others.
+    /// Notes that a request was refused. Refusals of known tokens are kept, and some of others. Which of both it is makes no
+    /// difference to the work that is done here: whoever is refused waits for it, and its time must not tell.
     pub fn refused(&self, refused: Refused) {
         let (list, most) = match refused.token {
             Some(_) => (&self.refused, MOST_REFUSED),
             None => (&self.strangers, MOST_STRANGERS),
         };
-        let mut list = held(list);
-        if list.len() < most {
-            list.push(refused);
-        } else {
-            self.left_out.fetch_add(1, Relaxed);
-        }
+        let before = held(list).note(refused);
+        self.left_out.fetch_add(u64::from(before >= most), Relaxed);
     }
 
     /// How many decisions were not noted, because there were too many.
@@ -128,9 +133,30 @@ impl Accesses {
 
     pub(super) fn take(&self) -> Noted {
         let accepted = self.accepted.iter().flat_map(|shard| std::mem::take(&mut *held(shard))).collect();
-        let mut refused = std::mem::take(&mut *held(&self.refused));
-        refused.append(&mut held(&self.strangers));
+        let mut refused = std::mem::take(&mut *held(&self.refused)).last(MOST_REFUSED);
+        let strangers = std::mem::take(&mut *held(&self.strangers));
+        refused.append(&mut strangers.last(MOST_STRANGERS));
         Noted { accepted, refused }
+    }
+}
+
+impl Newest {
+    /// Notes one, and says how many there were before.
+    fn note(&mut self, refused: Refused) -> usize {
+        let before = self.list.len();
+        if before < MOST_REFUSED {
+            self.list.push(refused);
+        } else if let Some(oldest) = self.list.get_mut(self.oldest) {
+            *oldest = refused;
+            self.oldest = (self.oldest + 1) % MOST_REFUSED;
+        }
+        before
+    }
+
+    /// The newest, at most so many, the oldest of them first.
+    fn last(mut self, most: usize) -> Vec<Refused> {
+        self.list.rotate_left(self.oldest);
+        self.list.split_off(self.list.len().saturating_sub(most))
     }
 }
 
