@@ -104,8 +104,8 @@ pub enum EmulatorError {
     /// The gate cannot read what was stored.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The signing keys of before cannot be stored.
-    #[error("the signing keys cannot be stored: {0}")]
+    /// The signing keys of the start cannot be stored.
+    #[error("the signing keys of the start cannot be stored in a new state: {0}")]
     Keys(#[from] WriteError),
 }
 
@@ -121,7 +121,7 @@ impl Emulator {
         let key = ServerKey::random(&world);
         let beginning = Beginning { world, key, seed, trusted_peers, limit };
         let current = beginning.begin(&FirstKeys::default()).await?;
-        // Nobody could rotate them yet.
+        // Before anybody can call: these are the keys of the start.
         let keys = current.api.store.signing_keys().for_another_store().await?;
         let inner = Inner { beginning, keys, reach, current: RwLock::new(current), faults: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hallpass_core::app::App;
@@ -20,31 +20,22 @@ use super::assertion::Identity;
 use super::directory::Directory;
 use super::forward_auth::Dialect;
 use super::snapshot::Snapshot;
-use super::{Gate, Inner, Settings, Trust};
+use super::{Gate, Inner, Settings};
 use crate::reference::Refusal;
 use crate::store::access_log::Refused;
 
 /// How far the clock may be behind the newest time in the store, in microseconds: 5 seconds.
 const MOST_BACK: i64 = 5_000_000;
-/// How often untrusted peers are logged.
+/// How often untrusted peers are logged at most.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// What becomes of a request.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// It passes.
-    Allowed(Box<Allowed>),
-    /// It passes whatever it presents.
-    Bypassed,
+    /// It passes, and the service is told as whom; after a bypass, as nobody.
+    Passed(Identity),
     /// It does not pass; the status is the one without regard to the dialect.
     Refused(u16, Refusal),
-}
-
-/// Who passes.
-#[derive(Debug)]
-pub(super) struct Allowed {
-    permit: Permit,
-    pub(super) identity: Identity,
 }
 
 /// What a request asks for, and who asks.
@@ -54,10 +45,24 @@ struct Asked {
     client: IpAddr,
 }
 
+/// When there was a warning last, in microseconds of monotonic time.
+#[derive(Debug, Default)]
+pub(super) struct Warned(AtomicU64);
+
 /// What a verdict is found from.
 struct View<'a> {
     directory: &'a Directory,
     snapshot: &'a Snapshot,
+}
+
+impl Warned {
+    /// Whether to warn again. It says so at most once in a while, however often it is asked.
+    fn is_due(&self, now: Duration) -> bool {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let (now, last) = (micros(now).max(1), self.0.load(Ordering::Relaxed));
+        let due = last == 0 || now.saturating_sub(last) >= micros(WARN_EVERY);
+        due && self.0.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 impl Facts for View<'_> {
@@ -77,16 +82,16 @@ impl Gate {
         let (began, now) = (inner.world.monotonic(), inner.world.now());
         let mut asked = None;
         let verdict = match inner.judge(dialect, peer, request, now, &mut asked) {
-            Ok(Some(allowed)) => {
+            Ok(Some((permit, identity))) => {
                 inner.measures.count_allowed();
                 if let Some(Asked { app, .. }) = &asked {
-                    inner.accesses.accepted(app, allowed.permit.token_id(), allowed.permit.secret(), now);
+                    inner.accesses.accepted(app, permit.token_id(), permit.secret(), now);
                 }
-                Verdict::Allowed(Box::new(allowed))
+                Verdict::Passed(identity)
             }
             Ok(None) => {
                 inner.measures.count_bypassed();
-                Verdict::Bypassed
+                Verdict::Passed(Identity::nobody())
             }
             Err(Denied { reason, token }) => {
                 inner.measures.count_refused(reason);
@@ -132,14 +137,14 @@ impl Inner {
         request: &Parts,
         now: Timestamp,
         left: &mut Option<Asked>,
-    ) -> Result<Option<Allowed>, Denied> {
+    ) -> Result<Option<(Permit, Identity)>, Denied> {
         let refused = |reason| Denied { reason, token: None };
         let settings = self.settings.load();
         if !settings.trust.speaks(peer) {
             self.warn_of(peer);
             return Err(refused(Reason::Untrusted));
         }
-        let asked = dialect.read(request, peer, trusted_hops(&settings.trust));
+        let asked = dialect.read(request, peer, settings.trust.networks());
         let asked = asked.map_err(|unclear| {
             tracing::debug!(%unclear, ?dialect, "an ambiguous request is refused");
             refused(Reason::Ambiguous)
@@ -163,7 +168,7 @@ impl Inner {
             tracing::error!(%error, "an assertion cannot be signed");
             no_key()
         })?;
-        Ok(Some(Allowed { permit, identity }))
+        Ok(Some((permit, identity)))
     }
 
     /// Why nothing that the gate knows can be believed now, if that is so.
@@ -190,23 +195,25 @@ impl Inner {
 
     /// Says which setting would let a peer speak, from time to time.
     fn warn_of(&self, peer: IpAddr) {
-        let now = u64::try_from(self.world.monotonic().as_micros()).unwrap_or(u64::MAX);
-        let last = self.warned.load(Ordering::Relaxed);
-        let due = last == 0
-            || now.saturating_sub(last) >= u64::try_from(WARN_EVERY.as_micros()).unwrap_or(u64::MAX);
-        let first = self.warned.compare_exchange(last, now.max(1), Ordering::Relaxed, Ordering::Relaxed);
-        if due && first.is_ok() {
+        if self.warned.is_due(self.world.monotonic()) {
             tracing::warn!(%peer, "a peer that is not trusted asked the gate and was refused; if it is your proxy, add it to gate.trusted_peers");
         }
     }
 }
 
-/// The proxies that a client's address is never taken from.
-fn trusted_hops(trust: &Trust) -> &[ipnet::IpNet] {
-    trust.networks()
-}
-
 /// The headers by their names, in lower case.
 fn named(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_refused_every_second_is_warned_of_every_ten() {
+        let warned = Warned::default();
+        let times: Vec<u64> = (1..26).filter(|second| warned.is_due(Duration::from_secs(*second))).collect();
+        assert_eq!(times, [1, 11, 21]);
+    }
 }

@@ -73,8 +73,7 @@ fn answer(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
     let path = request.uri.path();
     if let Some(dialect) = Dialect::of(path) {
         return match gate.check(dialect, peer, request) {
-            Verdict::Allowed(allowed) => pass(allowed.identity),
-            Verdict::Bypassed => pass(Identity::nobody()),
+            Verdict::Passed(identity) => pass(identity),
             Verdict::Refused(status, refusal) => refuse(gate, dialect.status(status), &refusal),
         };
     }
@@ -126,7 +125,7 @@ fn certs(gate: &Gate, peer: IpAddr, request: &Parts) -> Option<Answer> {
 fn nothing_here() -> Answer {
     plain(
         StatusCode::NOT_FOUND,
-        "There is nothing here. Proxies ask at /auth/nginx, /auth/caddy, /auth/traefik or /auth/envoy.\n",
+        "There is nothing here. Proxies ask at /auth/nginx, /auth/caddy or /auth/traefik, or at /auth/envoy with the request's path behind it.\n",
     )
 }
 

@@ -56,7 +56,9 @@ impl Measures {
     }
 
     pub(super) fn count_refused(&self, reason: Reason) {
-        if let Some((_, counter)) = Reason::ALL.iter().zip(&self.refused).find(|(one, _)| **one == reason) {
+        // Reasons are numbered from 1, in the order of `ALL`: so each takes as long as any other.
+        let counter = usize::from(reason.code()).checked_sub(1).and_then(|n| self.refused.get(n));
+        if let Some(counter) = counter {
             counter.inc();
         }
     }
@@ -88,6 +90,11 @@ impl Gate {
             "Decisions that the access log does not have, because there were too many at once",
             left_out,
         );
+        self.register_state(registry);
+    }
+
+    /// What the gate knows, and how well.
+    fn register_state(&self, registry: &mut Registry) {
         let gauge = |value: i64| {
             let gauge = Gauge::<i64>::default();
             gauge.set(value);

@@ -18,7 +18,7 @@ mod place_tests;
 mod refusal;
 mod snapshot;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +36,7 @@ use crate::store::error::StoreError;
 use crate::store::gate_feed::GateFeed;
 use crate::world::World;
 use assertion::Assertions;
+use check::Warned;
 use directory::Directory;
 use measures::Measures;
 use snapshot::Snapshot;
@@ -83,8 +84,8 @@ struct Inner {
     heard: AtomicU64,
     /// The newest time that anybody wrote into the store, in microseconds.
     newest: AtomicI64,
-    /// When an untrusted peer was last logged, in microseconds of monotonic time.
-    warned: AtomicU64,
+    /// When an untrusted peer was last logged.
+    warned: Warned,
     feed: Arc<GateFeed>,
     /// Where verdicts are noted for the access log.
     accesses: Arc<Accesses>,
@@ -102,10 +103,9 @@ impl Default for Settings {
 impl Trust {
     /// This machine alone.
     pub fn loopback() -> Self {
-        let four = IpNet::from(IpAddr::from([127, 0, 0, 1]));
-        let six = IpNet::from(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]));
-        let four = IpNet::new(four.addr(), 8).map_or(four, |network| network.trunc());
-        Self::Peers(vec![four, six])
+        const FOUR: IpNet = IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8);
+        const SIX: IpNet = IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
+        Self::Peers(vec![FOUR, SIX])
     }
 
     fn speaks(&self, peer: IpAddr) -> bool {
@@ -115,6 +115,7 @@ impl Trust {
         }
     }
 
+    /// The proxies that a client's address is never taken from.
     fn networks(&self) -> &[IpNet] {
         match self {
             Self::Peers(networks) | Self::Everyone(networks) => networks,
@@ -191,7 +192,7 @@ impl Inner {
             revision: AtomicI64::new(-1),
             heard: AtomicU64::new(UNHEARD),
             newest: AtomicI64::new(0),
-            warned: AtomicU64::new(0),
+            warned: Warned::default(),
             feed: Arc::new(store.gate_feed(key)),
             accesses: Arc::clone(store.accesses()),
             following: std::sync::OnceLock::new(),

@@ -7,7 +7,7 @@ use hallpass_core::decision::Reason;
 pub(super) fn body(status: u16) -> &'static str {
     match status {
         400 => {
-            "This request could mean several things, and is refused. Hallpass-Ref says which rule it breaks.\n"
+            "This request could mean several things, and is refused. Whoever runs the gate finds which rule it breaks in its log, at the level debug.\n"
         }
         401 => {
             "This credential does not open this door. Its owner can ask why: hallpass explain, with the value of Hallpass-Ref.\n"

@@ -126,7 +126,7 @@ impl Accesses {
         self.left_out.fetch_add(u64::from(before >= most), Relaxed);
     }
 
-    /// How many decisions were not noted, because there were too many.
+    /// How many decisions are left out of what is written, because there were too many.
     pub fn left_out(&self) -> u64 {
         self.left_out.load(Relaxed)
     }

@@ -190,7 +190,7 @@ impl Callers {
 
     async fn follow_in(&self, readers: &Pool) -> Result<(), StoreError> {
         let asked = self.world.monotonic();
-        readers.is_still(self.file).await?;
+        readers.expect_file(self.file).await?;
         let known = {
             let directory = self.read();
             directory.heard.map(|_| directory.revision)
@@ -232,6 +232,7 @@ impl Callers {
         }
         let mut tx = readers.begin_reading().await?;
         let revision = revision(&mut tx).await?;
+        // The commonest kind is left out here already; `Concern` decides about the rest.
         let changes = on_engine!(Tx, &mut tx, conn => {
             sqlx::query_as::<_, Change>(
                 "SELECT DISTINCT kind, object_id FROM changes WHERE revision > $1 AND kind <> 'service_token'",

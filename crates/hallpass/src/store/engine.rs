@@ -134,11 +134,11 @@ impl Pool {
 
     /// Fails where the store's file is gone, or another one is in its place: SQLite would go on with one that nobody else sees any
     /// more, and that ends with this process.
-    pub(super) async fn is_still(&self, file: StoreFile) -> Result<(), StoreError> {
+    pub(super) async fn expect_file(&self, file: StoreFile) -> Result<(), StoreError> {
         if self.file().await? == file {
             return Ok(());
         }
-        let message = "another file is in the place of the store's: start the server again to use it";
+        let message = "its file was replaced by another one; start the server again to use that";
         Err(StoreError::Unavailable(message.to_owned()))
     }
 

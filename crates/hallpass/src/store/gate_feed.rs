@@ -165,7 +165,7 @@ impl GateFeed {
     /// How far the store is from a revision.
     pub async fn distance(&self, known: i64) -> Result<Distance, StoreError> {
         self.in_time(PATIENCE, async |pool| {
-            pool.is_still(self.file).await?;
+            pool.expect_file(self.file).await?;
             let top = on_engine!(Pool, &pool, pool => {
                 sqlx::query_scalar::<_, i64>("SELECT n FROM revision").fetch_one(pool).await?
             });

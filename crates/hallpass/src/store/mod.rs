@@ -170,6 +170,7 @@ impl Store {
         let writer = Writer {
             statistics: statistics.clone(),
             pool: pools.writer.clone(),
+            file,
             callers: Arc::clone(&callers),
             followers: followers.clone(),
             tokens: service_tokens::Statements::new(engine),

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{Batch, Outcome, Work};
 use super::callers::Callers;
-use super::engine::{CAP, Pool, on_engine};
+use super::engine::{CAP, Pool, StoreFile, on_engine};
 use super::error::{Refusal, StoreError, WriteError};
 use super::followers::{self, Followers};
 use super::statistics::Statistics;
@@ -53,6 +53,7 @@ pub(super) struct Job {
 pub(super) struct Writer {
     pub(super) statistics: Statistics,
     pub(super) pool: Pool,
+    pub(super) file: StoreFile,
     pub(super) callers: Arc<Callers>,
     pub(super) followers: Followers,
     pub(super) tokens: service_tokens::Statements,
@@ -137,6 +138,11 @@ impl Writer {
 
     /// Commits a batch; where one job of several spoils it, each by itself.
     async fn commit(&mut self, jobs: &[Job]) -> Vec<Result<Outcome, WriteError>> {
+        // What is written into a file that is gone, nobody finds again.
+        if let Err(error) = self.pool.expect_file(self.file).await {
+            tracing::error!(%error, jobs = jobs.len(), "a batch of writes failed");
+            return jobs.iter().map(|_| Err(error.clone().into())).collect();
+        }
         match self.transact(jobs).await {
             Ok(outcomes) => outcomes,
             Err(Failure::Before(error)) if spoils_a_batch(&error) => {

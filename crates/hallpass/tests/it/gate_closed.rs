@@ -88,6 +88,9 @@ async fn a_gate_whose_stores_file_is_gone_or_another_one_refuses_once_it_is_too_
     let Location::Directory(directory) = &server.place.location else { unreachable!() };
     let (file, away) = (database_file(directory), directory.join("away"));
     std::fs::rename(&file, &away).unwrap();
+    // Nothing is acknowledged that nobody would find again.
+    let (key, tokens) = (server.key(&server.home), server.home.tokens_path());
+    assert_eq!(key.post(&tokens, json!({"name": "lost"})).await.status, 503);
     // SQLite itself would go on reading the file without a name.
     refuses_everybody(&door, &pair, Reason::Stale, "has not heard from the store");
     let asked = pair.on(&question("caddy", "grafana.example.com", "/"), Carrier::Pair);
@@ -100,7 +103,6 @@ async fn a_gate_whose_stores_file_is_gone_or_another_one_refuses_once_it_is_too_
     std::fs::rename(&copy, &file).unwrap();
     refuses_everybody(&door, &pair, Reason::Stale, "has not heard from the store");
     // The API, which would write where nobody finds it again, goes the same way.
-    let (key, tokens) = (server.key(&server.home), server.home.tokens_path());
     let deadline = Instant::now() + Duration::from_mins(1);
     while key.get(&tokens).await.status != 503 {
         assert!(Instant::now() < deadline, "the API goes on");
