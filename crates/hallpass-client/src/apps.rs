@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 use crate::client::Client;
 use crate::error::Error;
 use crate::paging::{List, Page, Paging};
-use crate::policies::PolicyDefinition;
 use crate::retry::Repeat;
 use crate::transport::Call;
 
@@ -18,10 +17,9 @@ use crate::transport::Call;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AppDefinition {
     /// `self_hosted`, the one type that Hallpass has.
-    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "type")]
     pub kind: String,
     /// The host, and the path if need be.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub domain: String,
     /// What people call it; the domain, if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,13 +46,6 @@ impl AppDefinition {
             policies: None,
             more: Map::new(),
         }
-    }
-}
-
-impl From<Map<String, Value>> for AppDefinition {
-    /// All fields as they are to be sent.
-    fn from(fields: Map<String, Value>) -> Self {
-        Self { kind: String::new(), more: fields, ..Self::at("") }
     }
 }
 
@@ -105,8 +96,8 @@ impl Apps {
         List { path: self.path.clone(), filters, paging: list.paging }
     }
 
-    /// Makes an application.
-    pub async fn create(&self, app: &AppDefinition) -> Result<App, Error> {
+    /// Makes an application: of an [`AppDefinition`], or of fields as they are to be sent.
+    pub async fn create(&self, app: &(impl Serialize + Sync)) -> Result<App, Error> {
         self.client.one(Call::post(self.path.clone(), Repeat::Costly).with_json(app)?).await
     }
 
@@ -125,8 +116,8 @@ impl Apps {
         self.client.one(Call::get(self.at(id))).await
     }
 
-    /// Replaces all that can be said of it.
-    pub async fn update(&self, id: AppId, app: &AppDefinition) -> Result<App, Error> {
+    /// Replaces all that can be said of it, in the same way.
+    pub async fn update(&self, id: AppId, app: &(impl Serialize + Sync)) -> Result<App, Error> {
         self.client.one(Call::put(self.at(id), Repeat::Harmless).with_json(app)?).await
     }
 
@@ -162,8 +153,9 @@ impl AppPolicies {
         List { path: self.path.clone(), filters: Vec::new(), paging: *paging }
     }
 
-    /// Makes a policy that belongs to the application.
-    pub async fn create(&self, policy: &PolicyDefinition) -> Result<Policy, Error> {
+    /// Makes a policy that belongs to the application: of a [`PolicyDefinition`](crate::PolicyDefinition), or of fields as they are
+    /// to be sent.
+    pub async fn create(&self, policy: &(impl Serialize + Sync)) -> Result<Policy, Error> {
         self.client.one(Call::post(self.path.clone(), Repeat::Costly).with_json(policy)?).await
     }
 
@@ -182,8 +174,8 @@ impl AppPolicies {
         self.client.one(Call::get(self.at(id))).await
     }
 
-    /// Replaces all that can be said of a policy of its own; the precedence stays if none is said.
-    pub async fn update(&self, id: PolicyId, policy: &PolicyDefinition) -> Result<Policy, Error> {
+    /// Replaces all that can be said of a policy of its own, in the same way; the precedence stays if none is said.
+    pub async fn update(&self, id: PolicyId, policy: &(impl Serialize + Sync)) -> Result<Policy, Error> {
         self.client.one(Call::put(self.at(id), Repeat::Harmless).with_json(policy)?).await
     }
 

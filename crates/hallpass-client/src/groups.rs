@@ -17,10 +17,8 @@ use crate::transport::Call;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GroupDefinition {
     /// What people call it.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// One of these must be true; each is an object with one key.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Value>,
     /// None of these may be true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -31,13 +29,6 @@ pub struct GroupDefinition {
     /// All other fields.
     #[serde(flatten)]
     pub more: Map<String, Value>,
-}
-
-impl From<Map<String, Value>> for GroupDefinition {
-    /// All fields as they are to be sent.
-    fn from(fields: Map<String, Value>) -> Self {
-        Self { more: fields, ..Self::default() }
-    }
 }
 
 /// Which groups of rules of an account or a zone.
@@ -74,8 +65,8 @@ impl Groups {
         List { path: self.path.clone(), filters, paging: list.paging }
     }
 
-    /// Makes a group.
-    pub async fn create(&self, group: &GroupDefinition) -> Result<Group, Error> {
+    /// Makes a group: of a [`GroupDefinition`], or of fields as they are to be sent.
+    pub async fn create(&self, group: &(impl Serialize + Sync)) -> Result<Group, Error> {
         self.client.one(Call::post(self.path.clone(), Repeat::Costly).with_json(group)?).await
     }
 
@@ -94,8 +85,8 @@ impl Groups {
         self.client.one(Call::get(self.at(id))).await
     }
 
-    /// Replaces all that can be said of it.
-    pub async fn update(&self, id: GroupId, group: &GroupDefinition) -> Result<Group, Error> {
+    /// Replaces all that can be said of it, in the same way.
+    pub async fn update(&self, id: GroupId, group: &(impl Serialize + Sync)) -> Result<Group, Error> {
         self.client.one(Call::put(self.at(id), Repeat::Harmless).with_json(group)?).await
     }
 

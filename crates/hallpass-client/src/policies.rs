@@ -17,13 +17,10 @@ use crate::transport::Call;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PolicyDefinition {
     /// What people call it.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// `allow`, `deny`, `non_identity` or `bypass`; machines pass by `non_identity`.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub decision: String,
     /// One of these must be true; each is an object with one key.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Value>,
     /// None of these may be true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -37,13 +34,6 @@ pub struct PolicyDefinition {
     /// All other fields.
     #[serde(flatten)]
     pub more: Map<String, Value>,
-}
-
-impl From<Map<String, Value>> for PolicyDefinition {
-    /// All fields as they are to be sent.
-    fn from(fields: Map<String, Value>) -> Self {
-        Self { more: fields, ..Self::default() }
-    }
 }
 
 /// Which reusable policies of an account.
@@ -80,8 +70,8 @@ impl Policies {
         List { path: self.path.clone(), filters, paging: list.paging }
     }
 
-    /// Makes a policy.
-    pub async fn create(&self, policy: &PolicyDefinition) -> Result<Policy, Error> {
+    /// Makes a policy: of a [`PolicyDefinition`], or of fields as they are to be sent.
+    pub async fn create(&self, policy: &(impl Serialize + Sync)) -> Result<Policy, Error> {
         self.client.one(Call::post(self.path.clone(), Repeat::Costly).with_json(policy)?).await
     }
 
@@ -103,8 +93,8 @@ impl Policies {
         self.client.one(Call::get(self.at(id))).await
     }
 
-    /// Replaces all that can be said of it.
-    pub async fn update(&self, id: PolicyId, policy: &PolicyDefinition) -> Result<Policy, Error> {
+    /// Replaces all that can be said of it, in the same way.
+    pub async fn update(&self, id: PolicyId, policy: &(impl Serialize + Sync)) -> Result<Policy, Error> {
         self.client.one(Call::put(self.at(id), Repeat::Harmless).with_json(policy)?).await
     }
 

@@ -41,7 +41,7 @@ enum Verb {
     /// Show one application with its policies
     #[command(after_help = "Example:\n  hallpass app get wiki.example.com")]
     Get(One),
-    /// Change what is named of an application; all else stays
+    /// Change what the flags name of an application; all else stays
     #[command(
         after_help = "Example:\n  hallpass app update wiki --session-duration 1h --add-policy machines\n\nThe hosts that --domain names take the place of all that there are. With --body, all is replaced, but for the policies where it does not say any."
     )]
@@ -49,7 +49,7 @@ enum Verb {
     /// Delete an application, with the policies that are its own
     #[command(after_help = "Example:\n  hallpass app delete wiki --yes")]
     Delete(Delete),
-    /// Let the gate send no assertion any more that it has signed for an application before now
+    /// Stop handing out the assertions that were signed for an application so far
     #[command(
         after_help = "Example:\n  hallpass app revoke-tokens wiki\n\nWho may pass gets a new one. One that is out already is not recalled: it is good until it ends by itself."
     )]
@@ -78,7 +78,7 @@ struct Fields {
     /// A host that it protects, with the path if only a part is protected: wiki.example.com/api; may be repeated
     #[arg(long = "domain", value_name = "HOST[/PATH]", value_parser = parse_pattern, conflicts_with = "body")]
     domains: Vec<Pattern>,
-    /// How long an assertion for it is good: such as 30m or 24h, which is the most
+    /// How long an assertion for it is good: such as 30m or 24h; more than 24h counts as 24h
     #[arg(long, value_name = "DURATION", conflicts_with = "body")]
     session_duration: Option<String>,
     /// The one header that may carry a credential as JSON
@@ -163,7 +163,7 @@ async fn create(args: Create) -> Result<(), Failure> {
         Some(body) => body,
         None => args.described(&called, &place).await?,
     };
-    print(&args.call, &called.ask(place.apps().create(&body.into())).await?)
+    print(&args.call, &called.ask(place.apps().create(&body)).await?)
 }
 
 async fn list(args: List) -> Result<(), Failure> {
@@ -180,7 +180,7 @@ async fn update(args: Update) -> Result<(), Failure> {
         Some(body) => body,
         None => args.described(&called, &place, &app).await?,
     };
-    print(&args.one.call, &called.ask(place.apps().update(app.id, &body.into())).await?)
+    print(&args.one.call, &called.ask(place.apps().update(app.id, &body)).await?)
 }
 
 async fn revoke_tokens(one: &One) -> Result<(), Failure> {

@@ -162,22 +162,27 @@ fn at_the_gate(gate: &str, base_url: &str) -> String {
 }
 
 fn example_introduction(api: &str, base_url: &str) -> String {
-    let (account, token) = (published::ACCOUNT_ID, published::SERVICE_TOKEN_ID);
+    let account = published::ACCOUNT_ID;
+    let one = format!("{base_url}/accounts/{account}/access/service_tokens/{}", published::SERVICE_TOKEN_ID);
+    let allowed = format!("-H 'Authorization: Bearer {}'", published::API_TOKEN);
     format!(
         "Hallpass emulator on {api}: throw-away data, published credentials, for tests only.\n\n\
          For the SDKs, Terraform and the snippets of the original's documentation:\n\n  \
          export CLOUDFLARE_BASE_URL={base_url}\n  \
          export CLOUDFLARE_API_TOKEN={}\n  \
          export CLOUDFLARE_ACCOUNT_ID={account}\n\n\
-         Or with e-mail and key, which may do everything:\n\n  \
+         Or with e-mail and key, which may do everything, such as hallpass protect and hallpass explain;\n\
+         an API token would count before them:\n\n  \
+         unset CLOUDFLARE_API_TOKEN\n  \
          export CLOUDFLARE_EMAIL={}\n  \
          export CLOUDFLARE_API_KEY={}\n\n\
-         Try, in another terminal (refresh a token, then let a year pass and read it):\n\n  \
-         curl -X POST {base_url}/accounts/{account}/access/service_tokens/{token}/refresh -H 'Authorization: Bearer {}'\n\n  \
-         curl {api}/dev/clock -H 'Content-Type: application/json' -d '{{\"advance\": \"8760h\"}}'\n",
+         Try, in another terminal: refresh a token, let a year pass, see that it has expired, and refresh it again:\n\n  \
+         curl -X POST {one}/refresh {allowed}\n\n  \
+         curl {api}/dev/clock -H 'Content-Type: application/json' -d '{{\"advance\": \"8760h\"}}'\n\n  \
+         curl {one} {allowed}\n\n  \
+         curl -X POST {one}/refresh {allowed}\n",
         published::API_TOKEN,
         published::EMAIL,
         published::API_KEY,
-        published::API_TOKEN,
     )
 }

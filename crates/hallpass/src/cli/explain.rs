@@ -35,7 +35,7 @@ pub(super) struct Explain {
     /// The client ID that would be presented, with the right secret
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
-    /// The client's address, for rules about addresses
+    /// The client's address, for rules about addresses; unsaid, 0.0.0.0, which few networks hold
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
     #[command(flatten)]

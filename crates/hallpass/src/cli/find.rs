@@ -81,15 +81,22 @@ pub(super) fn only<T: Named>(all: Vec<T>, flag: &str) -> Result<T, Failure> {
 
 fn unknown<T: Named>(wanted: &str, others: &[T]) -> Failure {
     let folded = wanted.to_lowercase();
-    let likeness = |object: &T| strsim::jaro_winkler(&object.name().to_lowercase(), &folded);
-    let mut near: Vec<_> = others.iter().map(|object| (likeness(object), object.name())).collect();
+    let by_name = |object: &T| strsim::jaro_winkler(&object.name().to_lowercase(), &folded);
+    // Aliases of different objects have much in common, such as the domain of their hosts: there, every change counts.
+    let by_alias = |alias: &str| strsim::normalized_damerau_levenshtein(&alias.to_lowercase(), &folded);
+    let nearest = |object| {
+        let (name, alias) = ((by_name(object), object.name()), object.alias());
+        let alias = alias.map(|alias| (by_alias(alias), alias));
+        alias.filter(|(likeness, _)| *likeness > name.0).unwrap_or(name)
+    };
+    let mut near: Vec<_> = others.iter().map(nearest).collect();
     near.retain(|(likeness, _)| *likeness >= NEAR);
     near.sort_by(|(one, _), (two, _)| two.total_cmp(one));
     near.dedup_by_key(|(_, name)| *name);
     let names: Vec<_> = near.iter().take(3).map(|(_, name)| format!("{:?}", harmless(name))).collect();
     let hint =
         if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) };
-    let message = format!("there is no {} with this id or exact name: {:?}{hint}", T::KIND, harmless(wanted));
+    let message = format!("there is no {} called {:?}{hint}", T::KIND, harmless(wanted));
     Failure::new(Exit::NotFound, message)
 }
 
@@ -150,12 +157,15 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_told_with_the_near_ones() {
-        for (wanted, hint) in
-            [("Deplyo", "; did you mean \"deploy\"?"), ("back-up", "; did you mean \"backup\"?"), ("zzz", "")]
-        {
+        for (wanted, hint) in [
+            ("Deplyo", "; did you mean \"deploy\"?"),
+            ("back-up", "; did you mean \"backup\"?"),
+            ("thirdd", "; did you mean \"third\"?"),
+            ("zzz", ""),
+        ] {
             let failure = one(wanted, things()).unwrap_err();
             assert_eq!(failure.exit, Exit::NotFound);
-            let told = format!("there is no thing with this id or exact name: {wanted:?}{hint}");
+            let told = format!("there is no thing called {wanted:?}{hint}");
             assert_eq!(failure.to_string(), told);
         }
     }

@@ -39,7 +39,7 @@ enum Verb {
     /// Show one group with its rules
     #[command(after_help = "Example:\n  hallpass group get office")]
     Get(One),
-    /// Change what is named of a group; all else stays
+    /// Change what the flags name of a group; all else stays
     #[command(
         after_help = "Example:\n  hallpass group update office --exclude ip=192.0.2.66\n\nThe rules that are named take the place of all of their part; --exclude none takes all away. With --body, all is replaced."
     )]
@@ -116,8 +116,8 @@ pub(super) async fn run(args: Group) -> Result<(), Failure> {
         Verb::Update(args) => update(args).await,
         Verb::Delete(args) => {
             let (called, place, group) = args.one.find().await?;
-            let deletion = place.groups();
-            args.yes.delete(&called, &args.one.call.format, &group, deletion.delete(group.id)).await
+            let groups = place.groups();
+            args.yes.delete(&called, &args.one.call.format, &group, groups.delete(group.id)).await
         }
     }
 }
@@ -129,7 +129,7 @@ async fn create(args: Create) -> Result<(), Failure> {
         Some(body) => body,
         None => described(Body::new(), args.name, &args.rules, &called, &place).await?,
     };
-    print(&args.call, &called.ask(place.groups().create(&body.into())).await?)
+    print(&args.call, &called.ask(place.groups().create(&body)).await?)
 }
 
 async fn list(args: List) -> Result<(), Failure> {
@@ -146,7 +146,7 @@ async fn update(args: Update) -> Result<(), Failure> {
         Some(body) => body,
         None => described(body::of(&group)?, args.name, &args.rules, &called, &place).await?,
     };
-    print(&args.one.call, &called.ask(place.groups().update(group.id, &body.into())).await?)
+    print(&args.one.call, &called.ask(place.groups().update(group.id, &body)).await?)
 }
 
 /// A body with what the flags say of it.

@@ -27,7 +27,7 @@ enum Verb {
     Update(Update),
     /// Rotate the signing keys now
     #[command(
-        after_help = "Example:\n  hallpass key rotate\n\nWhat was signed before stays good: the key that signed it is published for another week."
+        after_help = "Example:\n  hallpass key rotate\n\nWhat was signed before stays good: the key that signed it is published for another week. Wait some minutes before a second one: services have to have fetched the key that signs then."
     )]
     Rotate(AccountCall),
 }

@@ -28,7 +28,7 @@ enum Verb {
     /// Show the organization
     #[command(after_help = "Example:\n  hallpass organization get")]
     Get(AccountCall),
-    /// Change what is named of the organization; all else stays
+    /// Change what the flags name of the organization; all else stays
     #[command(
         after_help = "Example:\n  hallpass organization update --service-token-inactivity disable --inactivity-threshold-days 90\n\nThe fields of a --body are merged into what is there, and null takes one away. Another --auth-domain is another issuer: services that check assertions have to know it."
     )]

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use clap::{ArgGroup, Args, Subcommand};
 use futures_util::TryStreamExt as _;
-use hallpass_client::{AppPolicies, Deleted, Error, ListPolicies, Policies, PolicyDefinition};
+use hallpass_client::{AppPolicies, Deleted, Error, ListPolicies, Policies};
 use hallpass_core::id::PolicyId;
 use hallpass_core::wire::policies as wire;
 
@@ -40,7 +40,7 @@ enum Verb {
     /// Show one policy with its rules
     #[command(after_help = "Example:\n  hallpass policy get machines")]
     Get(One),
-    /// Change what is named of a policy; all else stays
+    /// Change what the flags name of a policy; all else stays
     #[command(
         after_help = "Example:\n  hallpass policy update machines --include any_valid_service_token --require none\n\nThe rules that are named take the place of all of their part; --require none takes all away. With --body, all is replaced."
     )]
@@ -86,7 +86,7 @@ struct Fields {
     decision: Option<String>,
     #[command(flatten)]
     rules: RuleFlags,
-    /// Its place among the application's policies: the lowest number is asked first
+    /// Its place among the policies of --app: the lowest number is asked first
     #[arg(long, value_name = "N", requires = "app", conflicts_with = "body")]
     precedence: Option<u32>,
 }
@@ -170,7 +170,7 @@ async fn create(args: Create) -> Result<(), Failure> {
         Some(body) => body,
         None => args.fields.write(Body::new(), args.name, &found).await?,
     };
-    print(&args.among.call.format, &found.called.ask(found.policies.create(&body.into())).await?)
+    print(&args.among.call.format, &found.called.ask(found.policies.create(&body)).await?)
 }
 
 async fn list(args: List) -> Result<(), Failure> {
@@ -190,7 +190,7 @@ async fn update(args: Update) -> Result<(), Failure> {
         Some(body) => body,
         None => args.fields.write(body::of(&policy)?, args.name, &found).await?,
     };
-    let updated = found.called.ask(found.policies.update(policy.id, &body.into())).await?;
+    let updated = found.called.ask(found.policies.update(policy.id, &body)).await?;
     print(&args.one.among.call.format, &updated)
 }
 
@@ -208,7 +208,7 @@ enum AnyPolicies {
 }
 
 impl AnyPolicies {
-    async fn create(&self, policy: &PolicyDefinition) -> Result<wire::Policy, Error> {
+    async fn create(&self, policy: &Body) -> Result<wire::Policy, Error> {
         match self {
             Self::Reusable(policies) => policies.create(policy).await,
             Self::App(policies) => policies.create(policy).await,
@@ -233,7 +233,7 @@ impl AnyPolicies {
         }
     }
 
-    async fn update(&self, id: PolicyId, policy: &PolicyDefinition) -> Result<wire::Policy, Error> {
+    async fn update(&self, id: PolicyId, policy: &Body) -> Result<wire::Policy, Error> {
         match self {
             Self::Reusable(policies) => policies.update(id, policy).await,
             Self::App(policies) => policies.update(id, policy).await,

@@ -31,7 +31,7 @@ pub(super) struct Protect {
     /// What to call the application [default: the host and path]
     #[arg(long, value_parser = parse_name)]
     name: Option<String>,
-    /// How long an assertion for it is good: such as 30m or 24h, which is the most [default: 24h]
+    /// How long an assertion for it is good: such as 30m or 24h; more than 24h counts as 24h [default: 24h]
     #[arg(long, value_name = "DURATION")]
     duration: Option<String>,
     /// Whose configuration to print

@@ -19,13 +19,13 @@ const VALUED: [(&str, &str); 3] = [("service_token", "token_id"), ("group", "id"
 #[derive(Debug, Args)]
 pub(super) struct RuleFlags {
     /// One of these must be true: `any_valid_service_token`, `service_token=TOKEN`, `ip=NETWORK`, `group=GROUP`, `everyone`, or a
-    /// rule as JSON; may be repeated. Tokens and groups by id or name
+    /// rule as JSON; may be repeated; `none` alone leaves no rule. Tokens and groups by id or name
     #[arg(long, value_name = "RULE", value_parser = parse, conflicts_with = "body")]
     include: Vec<WrittenRule>,
-    /// All of these must be true, too; may be repeated
+    /// All of these must be true, too; may be repeated; `none` alone leaves no rule
     #[arg(long, value_name = "RULE", value_parser = parse, conflicts_with = "body")]
     require: Vec<WrittenRule>,
-    /// None of these may be true; may be repeated
+    /// None of these may be true; may be repeated; `none` alone leaves no rule
     #[arg(long, value_name = "RULE", value_parser = parse, conflicts_with = "body")]
     exclude: Vec<WrittenRule>,
 }

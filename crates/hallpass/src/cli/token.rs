@@ -203,9 +203,15 @@ pub(super) async fn run(args: Token) -> Result<(), Failure> {
     }
 }
 
+/// Makes ready to call, and finds the service tokens of the account or zone.
+async fn reach(place: &PlaceFlags, target: &Target) -> Result<(Called, ServiceTokens), Failure> {
+    let called = target.call()?;
+    let tokens = place.find(&called).await?.service_tokens();
+    Ok((called, tokens))
+}
+
 async fn create(args: Create) -> Result<(), Failure> {
-    let called = args.target.call()?;
-    let tokens = args.place.find(&called).await?.service_tokens();
+    let (called, tokens) = reach(&args.place, &args.target).await?;
     let new = CreateServiceToken { duration: args.duration, ..CreateServiceToken::named(args.name) };
     let made = called.ask(tokens.create(&new)).await?;
     let lost = "it is shown only once: delete the token and create it again";
@@ -213,37 +219,32 @@ async fn create(args: Create) -> Result<(), Failure> {
 }
 
 async fn list(args: List) -> Result<(), Failure> {
-    let called = args.target.call()?;
-    let tokens = args.place.find(&called).await?.service_tokens();
+    let (called, tokens) = reach(&args.place, &args.target).await?;
     let which = ListServiceTokens { search: args.search, ..everything() };
     let tokens = called.collect(tokens.all(&which)).await?;
     args.format.print(&tokens, || token_text::list(&tokens, now()))
 }
 
 async fn get(one: &One) -> Result<(), Failure> {
-    let called = one.target.call()?;
-    let tokens = one.place.find(&called).await?.service_tokens();
+    let (called, tokens) = reach(&one.place, &one.target).await?;
     let token = find(&called, &tokens, &one.wanted).await?;
     one.print(&token)
 }
 
 async fn update(one: &One, change: &UpdateServiceToken) -> Result<(), Failure> {
-    let called = one.target.call()?;
-    let tokens = one.place.find(&called).await?.service_tokens();
+    let (called, tokens) = reach(&one.place, &one.target).await?;
     let id = find_id(&called, &tokens, &one.wanted).await?;
     one.print(&called.ask(tokens.update(id, change)).await?)
 }
 
 async fn refresh(one: &One) -> Result<(), Failure> {
-    let called = one.target.call()?;
-    let tokens = one.place.find(&called).await?.service_tokens();
+    let (called, tokens) = reach(&one.place, &one.target).await?;
     let id = find_id(&called, &tokens, &one.wanted).await?;
     one.print(&called.ask(tokens.refresh(id)).await?)
 }
 
 async fn rotate(args: Rotate) -> Result<(), Failure> {
-    let called = args.target.call()?;
-    let tokens = args.place.find(&called).await?.service_tokens();
+    let (called, tokens) = reach(&args.place, &args.target).await?;
     let token = find(&called, &tokens, &args.wanted).await?;
     let previous_client_secret_expires_at = if let Some(grace) = &args.grace {
         Some(until(grace)?)
@@ -267,8 +268,7 @@ async fn rotate(args: Rotate) -> Result<(), Failure> {
 }
 
 async fn delete(args: Delete) -> Result<(), Failure> {
-    let called = args.one.target.call()?;
-    let tokens = args.one.place.find(&called).await?.service_tokens();
+    let (called, tokens) = reach(&args.one.place, &args.one.target).await?;
     let token = find(&called, &tokens, &args.one.wanted).await?;
     let shown = harmless(&token.name);
     args.yes.confirm(&format!("Delete {shown:?} ({}) for good?", token.id))?;

@@ -1,4 +1,5 @@
-//! What `hallpass dev` prints can be pasted: the gate refuses, lets the published token in, and refuses it once it is disabled.
+//! What `hallpass dev` prints can be pasted, from top to bottom: the published token expires and is refreshed, the gate refuses
+//! who shows none, lets it in, and refuses it once it is disabled.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -48,27 +49,45 @@ fn paste(line: &str) -> (u16, String) {
     (text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0), text)
 }
 
+/// When the service token ends that a reply shows.
+fn expiry(text: &str) -> String {
+    let body: Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
+    body["result"]["expires_at"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs curl, see ./test"]
-async fn the_lines_that_dev_prints_are_refused_accepted_and_refused_again_and_a_reset_begins_anew() {
+async fn the_lines_that_dev_prints_do_what_they_say_in_their_order_and_again_after_a_reset() {
     let directory = tempfile::tempdir().unwrap();
     let (process, printed) = start(directory.path());
     let gate = process.gate.clone().unwrap();
-    let asking = printed.split_once("Ask the gate").unwrap().1;
-    let lines: Vec<_> = asking.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
-    assert_eq!(lines.len(), 4, "{printed}");
-    assert!(lines.iter().all(|line| !line.contains('…')) && lines[0].contains(&gate));
+    let lines: Vec<_> = printed.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
+    assert!(lines.iter().all(|line| !line.contains('…')) && lines[4].contains(&gate), "{printed}");
     let switches = Actor::new(format!("{}/dev", process.api), &[]);
     for _ in 0..2 {
-        let (status, text) = paste(lines[0]);
-        assert_eq!((status, text.contains("cf-access-jwt-assertion")), (403, false), "{text}");
-        let (status, text) = paste(lines[1]);
-        assert_eq!((status, text.contains("cf-access-jwt-assertion: ey")), (200, true), "{text}");
-        assert!(text.contains("hallpass-token-name: CI/CD%20token"), "{text}");
-        assert_eq!(paste(lines[2]).0, 200);
-        let (status, text) = paste(lines[3]);
-        assert_eq!((status, text.contains("cf-access-jwt-assertion")), (401, false), "{text}");
+        let (statuses, texts): (Vec<_>, Vec<_>) = lines.iter().map(|line| paste(line)).unzip();
+        assert_eq!(statuses, [200, 200, 200, 200, 403, 200, 200, 401], "{texts:#?}");
+        let expiries: Vec<_> = [0, 2, 3].map(|line: usize| expiry(&texts[line])).into();
+        assert!(expiries[0] == expiries[1] && expiries[1] < expiries[2], "{expiries:?}");
+        let asserted: Vec<_> =
+            texts.iter().map(|text| text.contains("cf-access-jwt-assertion: ey")).collect();
+        assert_eq!(asserted, [false, false, false, false, false, true, false, false]);
+        assert!(texts[5].contains("hallpass-token-name: CI/CD%20token"), "{}", texts[5]);
         switches.post("/reset", json!({})).await.result(200);
+    }
+}
+
+#[test]
+fn all_settings_that_dev_prints_may_be_pasted_and_then_everything_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_process, printed) = start(directory.path());
+    let is_setting = |line: &&str| line.starts_with("export ") || line.starts_with("unset ");
+    let settings: Vec<_> = printed.lines().map(str::trim).filter(is_setting).collect();
+    assert_eq!(settings.len(), 6, "{printed}");
+    for verb in ["token list", "app list", "explain --host app.example.com"] {
+        let script = format!("{}\n{} {verb}", settings.join("\n"), env!("CARGO_BIN_EXE_hallpass"));
+        let ran = Command::new("/bin/sh").args(["-c", &script]).env_clear().output().unwrap();
+        assert!(ran.status.success(), "{verb}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 }
 

@@ -348,7 +348,6 @@ fn what_cannot_be_is_refused_and_nothing_is_made() {
         &["app", "create", "x"][..],
         &["app", "create", "--domain", "x.example.com"],
         &["app", "create", "x", "--domain", "https://x.example.com"],
-        &["app", "create", "x", "--domain", "x.example.com", "--body", "x.json"],
         &["app", "create", "--body", "missing.json"],
         &["app", "update", "Example"],
         &["policy", "create", "x"],
@@ -367,6 +366,16 @@ fn what_cannot_be_is_refused_and_nothing_is_made() {
     ] {
         let ran = desk.run(arguments);
         assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{arguments:?}: {ran:?}");
+    }
+    let body = desk.write("x.json", r#"{"type": "self_hosted", "domain": "x.example.com"}"#);
+    for arguments in [
+        &["app", "create", "--domain", "x.example.com", "--body", &body][..],
+        &["app", "update", "Example", "--name", "x", "--body", &body],
+        &["policy", "create", "--include", "everyone", "--body", &body],
+        &["group", "update", "x", "--exclude", "none", "--body", &body],
+    ] {
+        let error = desk.refused(arguments, 2);
+        assert!(error.contains("cannot be used with"), "{arguments:?}: {error}");
     }
     for rule in
         ["nobody", "service_token", "service_token=", "ip=office", "email=a@example.com", "{everyone}"]
