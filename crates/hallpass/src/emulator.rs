@@ -50,6 +50,8 @@ struct Inner {
     reach: Reach,
     current: RwLock<Current>,
     faults: Mutex<VecDeque<Fault>>,
+    /// Resets take turns.
+    resetting: tokio::sync::Mutex<()>,
 }
 
 /// What every state begins with. The server key stays, because signing keys that go from one store into the next are encrypted
@@ -123,7 +125,14 @@ impl Emulator {
         let current = beginning.begin(&FirstKeys::default()).await?;
         // Before anybody can call: these are the keys of the start.
         let keys = current.api.store.signing_keys().for_another_store().await?;
-        let inner = Inner { beginning, keys, reach, current: RwLock::new(current), faults: Mutex::default() };
+        let inner = Inner {
+            beginning,
+            keys,
+            reach,
+            current: RwLock::new(current),
+            faults: Mutex::default(),
+            resetting: tokio::sync::Mutex::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -252,6 +261,7 @@ async fn move_clock(State(emulator): State<Emulator>, body: Unread) -> Result<Re
 /// services remember those that they have fetched, and making others would take a good part of a second.
 async fn reset(State(emulator): State<Emulator>) -> Result<Response, ApiError> {
     let inner = &emulator.inner;
+    let _turn = inner.resetting.lock().await;
     inner.beginning.world.reset();
     inner.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
     let fresh = inner.beginning.begin(&inner.keys).await;

@@ -90,7 +90,11 @@ pub fn init(text: &str) -> Result<(Flush, Log), String> {
         registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
     };
     result.map_err(|error| error.to_string())?;
-    panic::set_hook(Box::new(log_panic));
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        // Where the filter lets no error through, a panic must still leave a trace.
+        if tracing::enabled!(tracing::Level::ERROR) { log_panic(panic) } else { usual(panic) }
+    }));
     Ok((Flush(Some(guard)), Log { filter: handle, left_out }))
 }
 

@@ -243,7 +243,7 @@ fn write_domains(body: &mut Body, domains: &[Pattern]) {
 impl Update {
     /// The application as it is, but for what the flags say.
     async fn described(&self, called: &Called, place: &Place, app: &wire::App) -> Result<Body, Failure> {
-        let mut body = body::of(app)?;
+        let mut body = body::of(app, &["aud"])?;
         body::set(&mut body, "name", self.name.clone());
         self.fields.write(&mut body);
         // An update that does not say them keeps them.
@@ -260,9 +260,12 @@ impl Update {
         for wanted in &self.remove_policy {
             let policy = find::one(wanted, kept.clone())?;
             if !is_reusable(&policy) {
-                let (policy, app) = (harmless(&policy.name), harmless(&app.name));
+                // By their ids: a name could be anything, also to a shell.
                 let message = format!(
-                    "the policy {policy:?} belongs to the application alone: `hallpass policy delete --app {app:?} {policy:?}` deletes it"
+                    "the policy {:?} belongs to the application alone: `hallpass policy delete --app {} {}` deletes it",
+                    harmless(&policy.name),
+                    app.id,
+                    policy.id
                 );
                 return Err(Failure::new(Exit::Usage, message));
             }

@@ -15,8 +15,8 @@ use super::{Exit, Failure};
 /// A body, field by field.
 pub(super) type Body = Map<String, Value>;
 
-/// What only a server says of an object. It is not sent back.
-const SERVER_MADE: [&str; 7] = ["id", "uid", "aud", "created_at", "updated_at", "reusable", "app_count"];
+/// What only a server says of an object, whatever it is. It is not sent back.
+const SERVER_MADE: [&str; 4] = ["id", "uid", "created_at", "updated_at"];
 
 /// The flag of verbs whose other flags do not reach every field. Those conflict with it.
 #[derive(Debug, Args)]
@@ -44,11 +44,12 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, file: &Path) -> Result<T, Fa
     serde_json::from_str(&text).map_err(|error| refused(&error))
 }
 
-/// What is there, as the body of an update that would change nothing: a place to begin, since an update replaces.
-pub(super) fn of<T: Serialize>(object: &T) -> Result<Body, Failure> {
+/// What is there, as the body of an update that would change nothing: a place to begin, since an update replaces. `more` are fields
+/// that the server makes for objects of this kind beside those that it makes for all.
+pub(super) fn of<T: Serialize>(object: &T, more: &[&str]) -> Result<Body, Failure> {
     let shown = serde_json::to_value(object).context("cannot write JSON")?;
     let mut body = if let Value::Object(fields) = shown { fields } else { Body::new() };
-    body.retain(|field, _| !SERVER_MADE.contains(&field.as_str()));
+    body.retain(|field, _| !SERVER_MADE.iter().chain(more).any(|made| made == field));
     Ok(body)
 }
 
@@ -67,7 +68,7 @@ mod tests {
     #[test]
     fn what_nothing_is_said_about_stays() {
         let shown = json!({"id": "x", "uid": "x", "updated_at": "t", "name": "old", "reusable": false, "custom": [1]});
-        let mut body = of(&shown).unwrap();
+        let mut body = of(&shown, &["reusable"]).unwrap();
         set(&mut body, "name", None::<String>);
         assert_eq!(Value::Object(body.clone()), json!({"name": "old", "custom": [1]}));
         set(&mut body, "name", Some("new"));

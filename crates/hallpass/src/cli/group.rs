@@ -144,7 +144,7 @@ async fn update(args: Update) -> Result<(), Failure> {
     let (called, place, group) = args.one.find().await?;
     let body = match given {
         Some(body) => body,
-        None => described(body::of(&group)?, args.name, &args.rules, &called, &place).await?,
+        None => described(body::of(&group, &[])?, args.name, &args.rules, &called, &place).await?,
     };
     print(&args.one.call, &called.ask(place.groups().update(group.id, &body)).await?)
 }

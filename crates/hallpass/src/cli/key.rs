@@ -27,7 +27,7 @@ enum Verb {
     Update(Update),
     /// Rotate the signing keys now
     #[command(
-        after_help = "Example:\n  hallpass key rotate\n\nWhat was signed before stays good: the key that signed it is published for another week. Wait some minutes before a second one: services have to have fetched the key that signs then."
+        after_help = "Example:\n  hallpass key rotate\n\nWhat was signed before stays good: the key that signed it is published for another week, unless it is followed by more than 8 others. Wait some minutes before a second rotation: services have to have fetched the key that signs then."
     )]
     Rotate(AccountCall),
 }

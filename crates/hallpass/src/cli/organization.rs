@@ -5,6 +5,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::wire::organizations::{InactiveServiceToken, Organization as Shown};
 use serde_json::Value;
 
+use super::ask::Yes;
 use super::body::{self, Body, BodyFlag};
 use super::called::LARGEST;
 use super::directory::AccountCall;
@@ -48,6 +49,8 @@ struct Update {
     #[command(flatten)]
     body: BodyFlag,
     #[command(flatten)]
+    yes: Yes,
+    #[command(flatten)]
     call: AccountCall,
 }
 
@@ -75,6 +78,11 @@ pub(super) async fn run(args: Organization) -> Result<(), Failure> {
         }
         Verb::Update(args) => {
             let body = args.body.read()?.unwrap_or_else(|| args.fields.into_body());
+            if deletes(&body) {
+                args.yes.confirm(
+                    "Delete service tokens for good, every time that nobody has used them for so long?",
+                )?;
+            }
             let (called, account) = args.call.call().await?;
             print(&args.call, &called.ask(account.organizations().merge(&body)).await?)
         }
@@ -101,6 +109,13 @@ impl Fields {
         body::set(&mut body, INACTIVITY, Some(inactivity).filter(|rule| !rule.is_empty()));
         body
     }
+}
+
+/// Whether tokens are going to be deleted by what is said here.
+fn deletes(body: &Body) -> bool {
+    let rule = body.get(INACTIVITY);
+    let said = |field: &str| rule.and_then(|rule| rule.get(field));
+    said("action").and_then(Value::as_str) == Some("delete") && said("enabled") != Some(&Value::Bool(false))
 }
 
 fn print(call: &AccountCall, organization: &Shown) -> Result<(), Failure> {

@@ -1,12 +1,18 @@
 //! What people and scripts read on standard output and standard error. Logs go elsewhere: `telemetry.rs`.
 
 use std::io::{self, Write as _};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
 use super::Failure;
+
+/// How long a complaint may take to be written.
+const COMPLAINING_TIME: Duration = Duration::from_secs(2);
 
 /// How a verb answers.
 #[derive(Debug, Args)]
@@ -87,6 +93,15 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Writes a text and a line end to standard error; there is nowhere left to report a failure of that.
+/// Where nobody takes what is written there, the process ends all the same.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let line = format!("{text}\n");
+    let (done, written) = mpsc::channel();
+    let writing = thread::Builder::new().spawn(move || {
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+        let _ = done.send(());
+    });
+    if writing.is_ok() {
+        let _ = written.recv_timeout(COMPLAINING_TIME);
+    }
 }

@@ -188,7 +188,7 @@ async fn update(args: Update) -> Result<(), Failure> {
     let (found, policy) = args.one.find().await?;
     let body = match given {
         Some(body) => body,
-        None => args.fields.write(body::of(&policy)?, args.name, &found).await?,
+        None => args.fields.write(body::of(&policy, &["reusable", "app_count"])?, args.name, &found).await?,
     };
     let updated = found.called.ask(found.policies.update(policy.id, &body)).await?;
     print(&args.one.among.call.format, &updated)

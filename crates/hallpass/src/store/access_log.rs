@@ -133,8 +133,10 @@ impl Accesses {
 
     pub(super) fn take(&self) -> Noted {
         let accepted = self.accepted.iter().flat_map(|shard| std::mem::take(&mut *held(shard))).collect();
-        let mut refused = std::mem::take(&mut *held(&self.refused)).last(MOST_REFUSED);
+        // Whoever notes a refusal waits for a lock, so each is held no longer than it takes to exchange a list.
+        let known = std::mem::take(&mut *held(&self.refused));
         let strangers = std::mem::take(&mut *held(&self.strangers));
+        let mut refused = known.last(MOST_REFUSED);
         refused.append(&mut strangers.last(MOST_STRANGERS));
         Noted { accepted, refused }
     }

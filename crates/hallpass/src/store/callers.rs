@@ -190,7 +190,11 @@ impl Callers {
 
     async fn follow_in(&self, readers: &Pool) -> Result<(), StoreError> {
         let asked = self.world.monotonic();
-        readers.expect_file(self.file).await?;
+        if let Err(gone) = readers.expect_file(self.file).await {
+            // That is no silence, which may pass.
+            self.write(|directory| directory.heard = None);
+            return Err(gone);
+        }
         let known = {
             let directory = self.read();
             directory.heard.map(|_| directory.revision)

@@ -30,13 +30,17 @@ const PAGE: i64 = 20_000;
 /// How long reading everything may take.
 const WHOLE_TIME: Duration = Duration::from_mins(5);
 
-/// The rows of tokens with their digests.
+/// The rows of some tokens with their digests. Which tokens, is said within the parentheses: there it holds for tokens alone, so that
+/// no database reads the digests of all others, too.
 macro_rules! tokens {
-    () => {
+    ($which:literal) => {
+        concat!(
         "SELECT t.id, t.account_id, t.client_id, t.name, t.enabled, t.expires_at, t.previous_secret_until, \
-         c.digest AS current_digest, p.digest AS previous_digest FROM service_tokens t \
-         JOIN digests c ON c.kind = 'service_token' AND c.owner_id = t.id AND c.slot = 'current' \
-         LEFT JOIN digests p ON p.kind = 'service_token' AND p.owner_id = t.id AND p.slot = 'previous' "
+         c.digest AS current_digest, p.digest AS previous_digest FROM (SELECT * FROM service_tokens ",
+        $which,
+        ") t JOIN digests c ON c.kind = 'service_token' AND c.owner_id = t.id AND c.slot = 'current' \
+         LEFT JOIN digests p ON p.kind = 'service_token' AND p.owner_id = t.id AND p.slot = 'previous' ORDER BY t.id"
+        )
     };
 }
 
@@ -198,9 +202,8 @@ impl GateFeed {
             }
             if !gone.is_empty() {
                 let rows = on_engine!(Tx, &mut tx, conn => {
-                    sqlx::query_as::<_, Row>(concat!(
-                        tokens!(),
-                        "WHERE t.id IN (SELECT object_id FROM changes WHERE revision > $1 AND kind = 'service_token')"
+                    sqlx::query_as::<_, Row>(tokens!(
+                        "WHERE id IN (SELECT object_id FROM changes WHERE revision > $1 AND kind = 'service_token')"
                     ))
                     .bind(known)
                     .fetch_all(conn)
@@ -230,7 +233,7 @@ impl GateFeed {
             let mut last = String::new();
             loop {
                 let rows = on_engine!(Tx, &mut tx, conn => {
-                    sqlx::query_as::<_, Row>(concat!(tokens!(), "WHERE t.id > $1 ORDER BY t.id LIMIT $2"))
+                    sqlx::query_as::<_, Row>(tokens!("WHERE id > $1 ORDER BY id LIMIT $2"))
                         .bind(&last)
                         .bind(PAGE)
                         .fetch_all(conn)

@@ -138,7 +138,7 @@ impl Writer {
 
     /// Commits a batch; where one job of several spoils it, each by itself.
     async fn commit(&mut self, jobs: &[Job]) -> Vec<Result<Outcome, WriteError>> {
-        // What is written into a file that is gone, nobody finds again.
+        // What is written into a file that is gone, nobody finds again. It is looked for once more before anybody is answered.
         if let Err(error) = self.pool.expect_file(self.file).await {
             tracing::error!(%error, jobs = jobs.len(), "a batch of writes failed");
             return jobs.iter().map(|_| Err(error.clone().into())).collect();
@@ -211,6 +211,9 @@ impl Writer {
         }
         batch.write(&mut tx, self).await?;
         tx.commit().await.map_err(Failure::AtCommit)?;
+        if let Err(error) = self.pool.expect_file(self.file).await {
+            return Err(Failure::AtCommit(sqlx::Error::Io(io::Error::other(error))));
+        }
         if batch.concerns_callers() {
             // Whoever was told that an API token is gone must be able to rely on it.
             self.callers.catch_up().await;

@@ -102,7 +102,7 @@ async fn a_gate_whose_stores_file_is_gone_or_another_one_refuses_once_it_is_too_
     std::fs::copy(&file, &copy).unwrap();
     std::fs::rename(&copy, &file).unwrap();
     refuses_everybody(&door, &pair, Reason::Stale, "has not heard from the store");
-    // The API, which would write where nobody finds it again, goes the same way.
+    // The API goes the same way.
     let deadline = Instant::now() + Duration::from_mins(1);
     while key.get(&tokens).await.status != 503 {
         assert!(Instant::now() < deadline, "the API goes on");
