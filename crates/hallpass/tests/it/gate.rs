@@ -2,7 +2,8 @@
 //! where it is, what it answers while nothing is protected, and that it can be left out.
 
 use base64::Engine as _;
-use hallpass_core::decision::Reason;
+use hallpass::store::gate_feed::GateToken;
+use hallpass_core::decision::{KnownServiceToken, Reason};
 use serde_json::{Value, json};
 
 use crate::command_line::{both_places, founded};
@@ -313,4 +314,37 @@ both_places!(an_imported_pair_opens_the_door, |place: Place| async move {
             assert_eq!(send(address, &pair.but("other").on(&asked, carrier).bytes()).status, 401);
         }
     }
+});
+
+both_engines!(the_gate_reads_the_same_of_a_token_whole_and_as_a_change, |server: TestServer| async move {
+    let (key, tokens) = (server.key(&server.home), server.home.tokens_path());
+    for n in 0..6 {
+        let made = key.post(&tokens, json!({"name": format!("token {n}")})).await.result(201);
+        let path = format!("{tokens}/{}", text(&made["id"]));
+        match n {
+            0 | 3 => key.put(&path, json!({"enabled": false})).await.result(200),
+            1 | 4 => {
+                let grace = json!({"client_secret_version": 2, "previous_client_secret_expires_at": "2026-07-01T00:00:00Z"});
+                key.put(&path, grace).await.result(200)
+            }
+            5 => key.send("DELETE", &path, None).await.result(200),
+            _ => made,
+        };
+    }
+    // A debug output has no digest in it.
+    let shown = |token: &GateToken| {
+        let KnownServiceToken { current, previous, .. } = &token.known;
+        let previous = previous.map(|(digest, until)| (*digest.as_bytes(), until));
+        (format!("{token:?}"), *current.as_bytes(), previous)
+    };
+    let feed = server.store.gate_feed(&server.server_key);
+    let mut whole = Vec::new();
+    feed.everything(|token| whole.push(shown(&token))).await.unwrap();
+    let news = feed.changes(0).await.unwrap();
+    let mut changed: Vec<_> = news.tokens.iter().map(shown).collect();
+    whole.sort();
+    changed.sort();
+    assert_eq!(whole, changed);
+    assert_eq!((whole.len(), news.gone.len()), (5, 1));
+    assert_eq!(whole.iter().filter(|(_, _, previous)| previous.is_some()).count(), 2);
 });
