@@ -180,6 +180,11 @@ impl Callers {
         result
     }
 
+    /// To be called where [`catch_up`](Self::catch_up) was, before that event loop ends.
+    pub(super) async fn settle(&self) {
+        self.pool().settle().await;
+    }
+
     pub(super) async fn close(&self) {
         self.pool().close().await;
     }

@@ -202,18 +202,23 @@ impl Pool {
         moved
     }
 
-    /// What may be handed to another event loop: sockets are closed. A connection that is still on its way back to its pool would
-    /// end with this loop, unseen by whoever closes the pool, and so would SQLite's chance to fold its log into the one file.
+    /// What may be handed to another event loop: sockets are closed.
     pub(super) async fn moved_away(self) -> Self {
         match &self {
             Self::Postgres(pool) => pool.close().await,
-            Self::Sqlite(pool) => {
-                if let Ok(mut connection) = pool.acquire().await {
-                    connection.return_to_pool().await;
-                }
-            }
+            Self::Sqlite(_) => self.settle().await,
         }
         self
+    }
+
+    /// Waits for SQLite's connection to be back in its pool of one. On its way there it would end with this event loop, unseen by
+    /// whoever closes the pool, and so would SQLite's chance to fold its log into the one file.
+    pub(super) async fn settle(&self) {
+        if let Self::Sqlite(pool) = self
+            && let Ok(mut connection) = pool.acquire().await
+        {
+            connection.return_to_pool().await;
+        }
     }
 
     pub(super) async fn close(&self) {

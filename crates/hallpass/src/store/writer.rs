@@ -124,6 +124,7 @@ impl Writer {
                 }
             }
         }
+        self.callers.settle().await;
         self.pool
     }
 
