@@ -17,7 +17,7 @@ use hallpass_core::wire::api_tokens::{self as wire, AddressLists, Condition, Per
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::ask::Yes;
+use super::ask::{Sure, Yes};
 use super::called::{Called, LARGEST};
 use super::directory::AccountFlag;
 use super::find::{self, Named};
@@ -56,7 +56,7 @@ enum Verb {
     Roll(Roll),
     /// Delete an API token
     #[command(after_help = "Example:\n  hallpass api-token delete refresher --yes")]
-    Delete(Delete),
+    Delete(Sure<One>),
     /// List what --permission can name
     #[command(after_help = "Example:\n  hallpass api-token permissions")]
     Permissions(List),
@@ -134,14 +134,6 @@ struct Roll {
     owner: OwnerFlags,
     #[command(flatten)]
     target: Target,
-}
-
-#[derive(Debug, Args)]
-struct Delete {
-    #[command(flatten)]
-    yes: Yes,
-    #[command(flatten)]
-    one: One,
 }
 
 fn parse_network(text: &str) -> Result<String, String> {
@@ -233,7 +225,7 @@ async fn roll(args: &Roll) -> Result<(), Failure> {
     args.format.print(&secret, secret.as_str(), text, "it is shown only once: roll again to get another one")
 }
 
-async fn delete(args: &Delete) -> Result<(), Failure> {
+async fn delete(args: &Sure<One>) -> Result<(), Failure> {
     let (called, tokens, token) = args.one.find().await?;
     args.yes.delete(&called, &args.one.format, &token, tokens.delete(token.id)).await
 }

@@ -10,7 +10,7 @@ use hallpass_core::wire::apps as wire;
 use hallpass_core::wire::policies::Policy;
 use serde_json::{Value, json};
 
-use super::ask::Yes;
+use super::ask::Sure;
 use super::body::{self, Body, BodyFlag};
 use super::called::{Called, LARGEST};
 use super::directory::{Place, PlaceCall};
@@ -48,7 +48,7 @@ enum Verb {
     Update(Update),
     /// Delete an application, with the policies that are its own
     #[command(after_help = "Example:\n  hallpass app delete wiki --yes")]
-    Delete(Delete),
+    Delete(Sure<One>),
     /// Stop handing out the assertions that were signed for an application so far
     #[command(
         after_help = "Example:\n  hallpass app revoke-tokens wiki\n\nWho may pass gets a new one. One that is out already is not recalled: it is good until it ends by itself."
@@ -126,14 +126,6 @@ struct Update {
     remove_policy: Vec<String>,
     #[command(flatten)]
     body: BodyFlag,
-    #[command(flatten)]
-    one: One,
-}
-
-#[derive(Debug, Args)]
-struct Delete {
-    #[command(flatten)]
-    yes: Yes,
     #[command(flatten)]
     one: One,
 }

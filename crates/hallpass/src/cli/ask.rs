@@ -22,6 +22,15 @@ pub(super) struct Yes {
     yes: bool,
 }
 
+/// The flags of verbs that do something to one object, and ask before.
+#[derive(Debug, Args)]
+pub(super) struct Sure<One: Args> {
+    #[command(flatten)]
+    pub(super) yes: Yes,
+    #[command(flatten)]
+    pub(super) one: One,
+}
+
 impl Yes {
     /// Asks on the terminal whether to go on. What is asked ends with a question mark.
     pub(super) fn confirm(&self, question: &str) -> Result<(), Failure> {

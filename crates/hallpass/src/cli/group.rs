@@ -8,7 +8,7 @@ use hallpass_core::id::GroupId;
 use hallpass_core::time::Timestamp;
 use hallpass_core::wire::groups as wire;
 
-use super::ask::Yes;
+use super::ask::Sure;
 use super::body::{self, Body, BodyFlag};
 use super::called::{Called, LARGEST};
 use super::directory::{Place, PlaceCall};
@@ -46,7 +46,7 @@ enum Verb {
     Update(Update),
     /// Delete a group that nothing refers to
     #[command(after_help = "Example:\n  hallpass group delete office --yes")]
-    Delete(Delete),
+    Delete(Sure<One>),
 }
 
 #[derive(Debug, Args)]
@@ -93,14 +93,6 @@ struct Update {
     rules: RuleFlags,
     #[command(flatten)]
     body: BodyFlag,
-    #[command(flatten)]
-    one: One,
-}
-
-#[derive(Debug, Args)]
-struct Delete {
-    #[command(flatten)]
-    yes: Yes,
     #[command(flatten)]
     one: One,
 }

@@ -9,7 +9,7 @@ use hallpass_client::{AppPolicies, Deleted, Error, ListPolicies, Policies};
 use hallpass_core::id::PolicyId;
 use hallpass_core::wire::policies as wire;
 
-use super::ask::Yes;
+use super::ask::Sure;
 use super::body::{self, Body, BodyFlag};
 use super::called::{Called, LARGEST};
 use super::directory::{AccountCall, Place, PlaceCall};
@@ -47,7 +47,7 @@ enum Verb {
     Update(Update),
     /// Delete a policy: a reusable one that no application uses, or one that belongs to an application
     #[command(after_help = "Example:\n  hallpass policy delete machines --yes")]
-    Delete(Delete),
+    Delete(Sure<One>),
     /// Make a policy of an application one that others can use, too
     #[command(
         after_help = "Example:\n  hallpass policy make-reusable machines --app wiki\n\nIt lets in whom it let in before. There is no way back."
@@ -121,14 +121,6 @@ struct Update {
     fields: Fields,
     #[command(flatten)]
     body: BodyFlag,
-    #[command(flatten)]
-    one: One,
-}
-
-#[derive(Debug, Args)]
-struct Delete {
-    #[command(flatten)]
-    yes: Yes,
     #[command(flatten)]
     one: One,
 }

@@ -14,7 +14,7 @@ use hallpass_core::validity::{GoDuration, InvalidDuration, Validity};
 use hallpass_core::wire::RevealedSecret;
 use hallpass_core::wire::service_tokens::ServiceToken;
 
-use super::ask::Yes;
+use super::ask::{Sure, Yes};
 use super::called::{Called, LARGEST};
 use super::directory::PlaceFlags;
 use super::find::{self, Named};
@@ -65,7 +65,7 @@ enum Verb {
     Disable(One),
     /// Delete a service token
     #[command(after_help = "Example:\n  hallpass token delete deploy --yes")]
-    Delete(Delete),
+    Delete(Sure<One>),
     /// Take over tokens that were issued elsewhere, on the store itself: their clients need not change
     #[command(
         after_help = "Example:\n  hallpass token import --client-id 88bf3b6d86161464f6509f7219099e57.access --secret-stdin < secret.txt"
@@ -153,14 +153,6 @@ struct Rotate {
     place: PlaceFlags,
     #[command(flatten)]
     target: Target,
-}
-
-#[derive(Debug, Args)]
-struct Delete {
-    #[command(flatten)]
-    yes: Yes,
-    #[command(flatten)]
-    one: One,
 }
 
 fn parse_validity(text: &str) -> Result<String, String> {
@@ -267,7 +259,7 @@ async fn rotate(args: Rotate) -> Result<(), Failure> {
     print_secret(&args.format, "Rotated the service token", &rotated, lost)
 }
 
-async fn delete(args: Delete) -> Result<(), Failure> {
+async fn delete(args: Sure<One>) -> Result<(), Failure> {
     let (called, tokens) = reach(&args.one.place, &args.one.target).await?;
     let token = find(&called, &tokens, &args.one.wanted).await?;
     let shown = harmless(&token.name);

@@ -77,7 +77,7 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Writer {
-    /// Starts the writer on a thread of its own, with its own event loop. Seven times per batch it waits for the database, and
+    /// Starts the writer on a thread of its own, with its own event loop. Several times per batch it waits for the database, and
     /// among the requests each of these answers would have to wait for its turn. Whoever waits for the result gets the
     /// connections back when every sender is gone and the queue is empty.
     pub(super) fn start(mut self, queue: mpsc::Receiver<Message>) -> io::Result<oneshot::Receiver<Pool>> {
@@ -139,11 +139,6 @@ impl Writer {
 
     /// Commits a batch; where one job of several spoils it, each by itself.
     async fn commit(&mut self, jobs: &[Job]) -> Vec<Result<Outcome, WriteError>> {
-        // What is written into a file that is gone, nobody finds again. It is looked for once more before anybody is answered.
-        if let Err(error) = self.pool.expect_file(self.file).await {
-            tracing::error!(%error, jobs = jobs.len(), "a batch of writes failed");
-            return jobs.iter().map(|_| Err(error.clone().into())).collect();
-        }
         match self.transact(jobs).await {
             Ok(outcomes) => outcomes,
             Err(Failure::Before(error)) if spoils_a_batch(&error) => {
@@ -212,6 +207,7 @@ impl Writer {
         }
         batch.write(&mut tx, self).await?;
         tx.commit().await.map_err(Failure::AtCommit)?;
+        // What was written into a file that is gone, nobody finds again.
         if let Err(error) = self.pool.expect_file(self.file).await {
             return Err(Failure::AtCommit(sqlx::Error::Io(io::Error::other(error))));
         }
