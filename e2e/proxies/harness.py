@@ -16,6 +16,8 @@ import threading
 import time
 import urllib.request
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +46,7 @@ IDENTITY = [
 # Everything wants the seeded token, but /public, which lets everybody in, and /elsewhere, which wants another address.
 HOST = "grafana.proxies.example"
 SINGLE_HEADER_HOST = "single.proxies.example"
+REDIRECT_HOST = "redirect.proxies.example"
 UNKNOWN_HOST = "unknown.proxies.example"
 ELSEWHERE = "203.0.113.0/24"
 
@@ -60,6 +63,7 @@ APPLICATIONS = [
     _application(f"{HOST}/public", "bypass"),
     _application(f"{HOST}/elsewhere", "non_identity", require=[{"ip": {"ip": ELSEWHERE}}]),
     _application(SINGLE_HEADER_HOST, "non_identity", read_service_tokens_from_header="Authorization"),
+    _application(REDIRECT_HOST, "non_identity", service_auth_401_redirect=True),
 ]
 
 
@@ -75,9 +79,10 @@ class Hallpass:
             self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         addresses = self._ready(ready_file)
         self.base_url: str = addresses["base_url"]
+        self._api: str = addresses["api"]
         self.gate_port = int(addresses["gate"].rpartition(":")[2].rstrip("/"))
         for application in APPLICATIONS:
-            self._post(f"/accounts/{ACCOUNT}/access/apps", application)
+            self._post(f"{self.base_url}/accounts/{ACCOUNT}/access/apps", application, 201)
 
     def _ready(self, ready_file: Path) -> dict:
         deadline = time.monotonic() + START_TIMEOUT
@@ -89,13 +94,20 @@ class Hallpass:
         self.stop()
         raise RuntimeError(f"{BINARY} did not become ready\n{said}")
 
-    def _post(self, path: str, body: dict) -> None:
+    def _post(self, url: str, body: dict, status: int) -> None:
         headers = {**USER, "Content-Type": "application/json"}
-        request = urllib.request.Request(
-            self.base_url + path, method="POST", headers=headers, data=json.dumps(body).encode()
-        )
+        request = urllib.request.Request(url, method="POST", headers=headers, data=json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=20) as response:
-            assert response.status == 201
+            assert response.status == status
+
+    @contextmanager
+    def set_back(self, by: str) -> Iterator[None]:
+        """Sets the clock back for a while. Beyond 5 seconds, the gate cannot decide any more."""
+        self._post(f"{self._api}/dev/clock", {"advance": f"-{by}"}, 200)
+        try:
+            yield
+        finally:
+            self._post(f"{self._api}/dev/clock", {"advance": by}, 200)
 
     def stop(self) -> None:
         self._child.terminate()

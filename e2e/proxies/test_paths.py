@@ -122,6 +122,16 @@ def test_an_ordinary_target_reaches_the_service_as_the_client_wrote_it(site, tar
     assert reply.received.target == target
 
 
+def test_envoy_refuses_a_fragment_before_it_asks_because_the_gate_would_not_see_it(started):
+    site = started("envoy", lambda text: text)
+    site.tap.forget()
+    for target in ("/public#/x", "/public#/../admin", "/public#", "/public?a=b#/x"):
+        for headers in ([], h.CREDENTIAL):
+            reply = site.send(target, headers)
+            assert (reply.status, reply.received) == (400, None), target
+    assert site.tap.heard() == b"", "the gate was not asked"
+
+
 def test_the_gate_hears_the_query_of_no_other_application(site):
     assert site.send("/dashboard?x=/public").status == 403
     assert site.send("/dashboard?/public/../public").status == 403

@@ -57,11 +57,12 @@ def test_satisfy_any_lets_in_the_sign_on_by_its_address_and_machines_by_token(st
 
 
 class _SignOn(socketserver.StreamRequestHandler):
-    """Answers as oauth2-proxy does: knows one cookie, and has a page for those without."""
+    """Answers as oauth2-proxy does: knows one cookie, and has a page for those without. The server remembers what it heard."""
 
     def handle(self) -> None:
         target, session = self.rfile.readline().split()[1], False
         while line := self.rfile.readline().strip():
+            self.server.heard.append(line)
             session |= line.lower().startswith(b"cookie:") and b"session=ada" in line
         if target == b"/oauth2/sign_in":
             status = "200 OK"
@@ -74,19 +75,29 @@ class _SignOn(socketserver.StreamRequestHandler):
 def sign_on():
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _SignOn) as server:
         server.daemon_threads = True
+        server.heard = []
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield server.server_address[1]
+        yield server
         server.shutdown()
 
 
-def test_a_sign_on_by_auth_request_is_asked_where_no_credential_is(started, sign_on):
-    def edit(text: str) -> str:
-        text = text.replace("    server {\n        listen", block("$who {") + "    server {\n        listen")
-        text = text.replace("location / {\n", "location / {\n" + block("error_page 418"), 1)
-        beside = block("location @people").replace("4180", str(sign_on))
-        return text.replace("        # Only nginx itself gets here.", beside + "        # Only nginx itself gets here.")
+def by_auth_request(text: str, sign_on: socketserver.TCPServer, who: str) -> str:
+    """The file with the recipe for a sign-on that is asked by `auth_request`. `who` is how its `map` goes on."""
+    text = text.replace("    server {\n        listen", block(f'{who}" $who {{') + "    server {\n        listen")
+    text = text.replace("location / {\n", "location / {\n" + block("error_page 418"), 1)
+    beside = block("location @people").replace("4180", str(sign_on.server_address[1]))
+    return text.replace("        # Only nginx itself gets here.", beside + "        # Only nginx itself gets here.")
 
-    site = started("nginx", edit)
+
+def assert_no_credential_was_handed_on(reply: h.Reply, sign_on: socketserver.TCPServer) -> None:
+    assert reply.received is None or h.CLIENT_SECRET not in reply.received.text()
+    heard = b"\n".join(sign_on.heard)
+    assert h.CLIENT_SECRET.encode() not in heard
+    assert b"CF_Authorization" not in heard
+
+
+def test_a_sign_on_by_auth_request_is_asked_where_no_credential_is(started, sign_on):
+    site = started("nginx", lambda text: by_auth_request(text, sign_on, "client_secret"))
     cookie = ("Cookie", "session=ada; CF_Authorization=e30")
 
     assert_is_the_machine(site.send("/", [*h.CREDENTIAL, ("X-Auth-Request-User", FORGED)]))
@@ -100,3 +111,44 @@ def test_a_sign_on_by_auth_request_is_asked_where_no_credential_is(started, sign
         reply = site.send("/", headers)
         assert reply.received is None
         assert reply.body == b"sign in"
+
+
+def test_a_secret_behind_empty_headers_reaches_neither_the_sign_on_nor_the_service(started, sign_on):
+    """An older nginx sees only the first of two headers, and takes the machine for a person."""
+    site = started("nginx", lambda text: by_auth_request(text, sign_on, "client_secret"))
+    empty = [(name, "") for name, _ in h.CREDENTIAL]
+    cookie = ("Cookie", "session=ada; CF_Authorization=e30")
+    token = ("CF-Access-Token", h.CLIENT_SECRET)
+
+    for headers in ([*empty, *h.CREDENTIAL], [*empty, *h.CREDENTIAL, cookie], [*empty, token, cookie]):
+        reply = site.send("/", headers)
+        assert reply.received is None or reply.received.all("X-Auth-Request-User") == [PERSON]
+        assert_no_credential_was_handed_on(reply, sign_on)
+    # Its own pages are asked for without the gate.
+    reply = site.send("/oauth2/sign_in", [*h.CREDENTIAL, token, cookie])
+    assert reply.body == b"sign in"
+    assert_no_credential_was_handed_on(reply, sign_on)
+    assert sign_on.heard, "the sign-on was asked"
+
+
+def test_a_machine_with_the_single_header_is_no_person_where_the_recipe_says_so(started, sign_on):
+    def edit(text: str) -> str:
+        text = by_auth_request(text, sign_on, "authorization")
+        return text.replace("# proxy_set_header Authorization", "proxy_set_header Authorization")
+
+    site = started("nginx", edit)
+    single = '{"cf-access-client-id":"%s","cf-access-client-secret":"%s"}'
+    right = ("Authorization", single % (h.CLIENT_ID, h.CLIENT_SECRET))
+    wrong = ("Authorization", single % (h.CLIENT_ID, "0" * 64))
+    cookie = ("Cookie", "session=ada")
+
+    assert_is_the_machine(site.send("/", [right], host=h.SINGLE_HEADER_HOST))
+    for headers, status in (([wrong], 401), ([wrong, cookie], 401), ([("Authorization", "Bearer x"), cookie], 403)):
+        reply = site.send("/", headers, host=h.SINGLE_HEADER_HOST)
+        assert (reply.status, reply.received) == (status, None), "who sends that header is no person"
+    assert_is_the_person(site.send("/", [cookie], host=h.SINGLE_HEADER_HOST), "X-Auth-Request-User")
+    for headers in ([("Authorization", ""), right], [("Authorization", ""), right, cookie]):
+        reply = site.send("/", headers, host=h.SINGLE_HEADER_HOST)
+        assert_no_credential_was_handed_on(reply, sign_on)
+    reply = site.send("/oauth2/sign_in", [right], host=h.SINGLE_HEADER_HOST)
+    assert_no_credential_was_handed_on(reply, sign_on)

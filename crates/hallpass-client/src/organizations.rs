@@ -1,7 +1,8 @@
 //! The organization of an account: what holds for all of its applications.
 
 use futures_util::Stream;
-use hallpass_core::wire::organizations::{InactiveServiceToken, Organization};
+use hallpass_core::wire::inactivity::{InactiveServiceToken, THRESHOLD};
+use hallpass_core::wire::organizations::Organization;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -36,9 +37,10 @@ impl Organizations {
         Self { client, path: format!("{owner}/access/organizations") }
     }
 
-    fn inactive(&self, paging: Paging) -> List {
+    fn inactive(&self, days: Option<u32>, paging: Paging) -> List {
         let path = format!("{}/inactive_service_tokens", self.path);
-        List { path, filters: Vec::new(), paging }
+        let days = days.map(|days| (THRESHOLD, days.to_string()));
+        List { path, filters: days.into_iter().collect(), paging }
     }
 
     /// The organization.
@@ -46,17 +48,23 @@ impl Organizations {
         self.client.one(Call::get(self.path.clone())).await
     }
 
-    /// A page of the service tokens that nobody uses, and what would be done with them now. An account has them, a zone does not.
-    pub async fn inactive_service_tokens(&self, paging: Paging) -> Result<Page<InactiveServiceToken>, Error> {
-        self.inactive(paging).page(&self.client).await
+    /// A page of the service tokens that nobody has used for so many days, and what would be done with them now, whether or not it is
+    /// enabled; `None` is about the days that the organization names. An account has them, a zone does not.
+    pub async fn inactive_service_tokens(
+        &self,
+        days: Option<u32>,
+        paging: Paging,
+    ) -> Result<Page<InactiveServiceToken>, Error> {
+        self.inactive(days, paging).page(&self.client).await
     }
 
     /// All of them, page after page.
     pub fn all_inactive_service_tokens(
         &self,
+        days: Option<u32>,
         paging: Paging,
     ) -> impl Stream<Item = Result<InactiveServiceToken, Error>> + Send + Unpin + use<> {
-        self.inactive(paging).all(self.client.clone())
+        self.inactive(days, paging).all(self.client.clone())
     }
 
     /// Makes it. Hallpass has one for every account already, and replaces it.

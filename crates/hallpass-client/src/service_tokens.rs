@@ -4,7 +4,7 @@ use futures_util::Stream;
 use hallpass_core::id::ServiceTokenId;
 use hallpass_core::service_token::Patch;
 use hallpass_core::time::Timestamp;
-use hallpass_core::wire::service_tokens::ServiceToken;
+use hallpass_core::wire::service_tokens::{LastUse, ServiceToken};
 use serde::{Serialize, Serializer};
 
 use crate::client::Client;
@@ -112,6 +112,10 @@ impl ServiceTokens {
         List { path: self.path.clone(), filters, paging: list.paging }
     }
 
+    fn uses(&self, id: ServiceTokenId, paging: Paging) -> List {
+        List { path: format!("{}/last_uses", self.at(id)), filters: Vec::new(), paging }
+    }
+
     /// Makes a token. The reply is the only one that shows its secret.
     pub async fn create(&self, token: &CreateServiceToken) -> Result<ServiceToken, Error> {
         self.client.one(Call::post(self.path.clone(), Repeat::Costly).with_json(token)?).await
@@ -133,6 +137,20 @@ impl ServiceTokens {
     /// One token.
     pub async fn get(&self, id: ServiceTokenId) -> Result<ServiceToken, Error> {
         self.client.one(Call::get(self.at(id))).await
+    }
+
+    /// A page of when each application last accepted each of its secrets, the newest first. The original has no such list.
+    pub async fn last_uses(&self, id: ServiceTokenId, paging: Paging) -> Result<Page<LastUse>, Error> {
+        self.uses(id, paging).page(&self.client).await
+    }
+
+    /// All of them, page after page.
+    pub fn all_last_uses(
+        &self,
+        id: ServiceTokenId,
+        paging: Paging,
+    ) -> impl Stream<Item = Result<LastUse, Error>> + Send + Unpin + use<> {
+        self.uses(id, paging).all(self.client.clone())
     }
 
     /// Changes what is said, and keeps the rest. Shows a secret only where the update made one.

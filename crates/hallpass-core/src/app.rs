@@ -65,7 +65,7 @@ impl Audience {
 
     /// Reads a tag.
     pub fn parse(text: &str) -> Option<Self> {
-        crate::id::decode_hex::<32>(text).map(|_| Self(text.to_owned()))
+        crate::id::decode_hex::<32>(text.as_bytes()).map(|_| Self(text.to_owned()))
     }
 
     /// The 64 digits.

@@ -13,7 +13,11 @@ const MAX_LENGTH: usize = 253;
 
 /// A client ID as issued. Equality is that of the whole text.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ClientId(String);
+pub struct ClientId {
+    text: String,
+    /// What its digits say.
+    bytes: [u8; 16],
+}
 
 /// The text is not a client ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,17 +27,22 @@ pub struct InvalidClientId;
 impl ClientId {
     /// A new client ID from 16 random bytes.
     pub fn random(bytes: [u8; 16]) -> Self {
-        Self(format!("{:032x}{MARK}", u128::from_be_bytes(bytes)))
+        Self { text: format!("{:032x}{MARK}", u128::from_be_bytes(bytes)), bytes }
     }
 
     /// The 32 hex digits, by which a token is found and of which no two tokens have the same.
     pub fn digits(&self) -> &str {
-        self.0.get(..32).unwrap_or_default()
+        self.text.get(..32).unwrap_or_default()
+    }
+
+    /// The 16 bytes that the digits say.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.bytes
     }
 
     /// The whole text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -42,7 +51,7 @@ impl FromStr for ClientId {
 
     fn from_str(text: &str) -> Result<Self, InvalidClientId> {
         let (digits, rest) = text.split_at_checked(32).ok_or(InvalidClientId)?;
-        decode_hex::<16>(digits).ok_or(InvalidClientId)?;
+        let bytes = decode_hex(digits.as_bytes()).ok_or(InvalidClientId)?;
         let suffix = rest.strip_prefix(MARK).ok_or(InvalidClientId)?;
         let label_fits = |label: &str| {
             !label.is_empty()
@@ -52,25 +61,26 @@ impl FromStr for ClientId {
             Some(labels) => labels.split('.').all(label_fits),
             None => suffix.is_empty(),
         };
-        if suffix_fits && text.len() <= MAX_LENGTH { Ok(Self(text.to_owned())) } else { Err(InvalidClientId) }
+        let fits = suffix_fits && text.len() <= MAX_LENGTH;
+        if fits { Ok(Self { text: text.to_owned(), bytes }) } else { Err(InvalidClientId) }
     }
 }
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl Serialize for ClientId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(&self.text)
     }
 }
 

@@ -105,6 +105,14 @@ impl Permit {
         self.secret
     }
 
+    /// The digest of that secret, which says which it was also when the token has another one by then.
+    pub fn digest(&self) -> SecretDigest {
+        match (self.secret, self.token.previous) {
+            (SecretSlot::Previous, Some((digest, _))) => digest,
+            _ => self.token.current,
+        }
+    }
+
     /// What people call it.
     pub fn token_name(&self) -> &str {
         &self.token.name

@@ -141,28 +141,30 @@ impl PermissionGroupId {
     }
 }
 
-/// Reads pairs of lower-case hex digits into `out`; `None` unless the text fits exactly.
-pub(crate) fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut out = [0; N];
-    let digits = text.as_bytes();
-    if digits.len() != N * 2 {
+/// Reads pairs of lower-case hex digits; `None` unless they are exactly enough. It does not branch on a digit: which one comes next
+/// cannot be predicted, and a start with a million tokens reads a hundred million of them.
+pub(crate) fn decode_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    const WRONG: u8 = 0xff;
+    let value = |digit: u8| match (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a')) {
+        (number @ 0..=9, _) => number,
+        (_, letter @ 0..=5) => letter + 10,
+        _ => WRONG,
+    };
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let (mut out, mut seen) = ([0; N], 0);
+    if pairs.len() != N {
         return None;
     }
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        for &digit in pair {
-            let value = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return None,
-            };
-            *byte = (*byte << 4) | value;
-        }
+    for (byte, [high, low]) in out.iter_mut().zip(pairs) {
+        let (high, low) = (value(*high), value(*low));
+        seen |= high | low;
+        *byte = high << 4 | low & 0x0f;
     }
-    Some(out)
+    (seen != WRONG).then_some(out)
 }
 
 fn read_hex(text: &str) -> Option<[u8; 16]> {
-    decode_hex(text)
+    decode_hex(text.as_bytes())
 }
 
 fn write_hex(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,8 +175,17 @@ fn write_hex(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 const UUID_GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
 
 fn read_uuid(text: &str) -> Option<[u8; 16]> {
-    let shape_fits = text.split('-').map(str::len).eq(UUID_GROUPS);
-    shape_fits.then(|| decode_hex(&text.replace('-', "")))?
+    let (mut digits, mut rest) = ([0; 32], text.as_bytes());
+    let mut places = digits.as_mut_slice();
+    for length in UUID_GROUPS {
+        let (group, behind) = rest.split_at_checked(length)?;
+        let (place, left) = places.split_at_mut_checked(length)?;
+        place.copy_from_slice(group);
+        places = left;
+        // One hyphen stands between two groups, and nothing behind the last.
+        rest = if places.is_empty() { behind } else { behind.strip_prefix(b"-")? };
+    }
+    if rest.is_empty() { decode_hex(&digits) } else { None }
 }
 
 fn write_uuid(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -201,6 +201,22 @@ impl StoredKey {
         Some(NewKey { kid, wrapped: wrapped?, modulus, certificate })
     }
 
+    /// Whether its private half can be decrypted, and is that of the public one. A key that signs no more has none.
+    pub fn opens(&self, wrap: &WrapKey, account: AccountId) -> bool {
+        self.open(wrap, account).is_ok()
+    }
+
+    fn open(&self, wrap: &WrapKey, account: AccountId) -> Result<KeyPair, SigningError> {
+        let closed = || SigningError::Closed(self.kid.clone());
+        let private = wrap.open(account, &self.kid, self.wrapped.as_deref().ok_or_else(closed)?)?;
+        let pair = KeyPair::from_pkcs8(&private).map_err(|_| closed())?;
+        // A key is published by what is stored beside it, and whoever can write to the store could have exchanged that.
+        if kid(&pair) != self.kid || modulus(&pair).as_ref() != Some(&self.modulus) {
+            return Err(closed());
+        }
+        Ok(pair)
+    }
+
     fn published_certificate(&self) -> PublishedCertificate<'_> {
         PublishedCertificate { kid: &self.kid, cert: &self.certificate }
     }
@@ -281,13 +297,7 @@ impl KeySet {
             typ: &'static str,
         }
         let key = signing(keys)?;
-        let closed = || SigningError::Closed(key.kid.clone());
-        let private = wrap.open(account, &key.kid, key.wrapped.as_deref().ok_or_else(closed)?)?;
-        let pair = KeyPair::from_pkcs8(&private).map_err(|_| closed())?;
-        // A key is published by what is stored beside it, and whoever can write to the store could have exchanged that.
-        if kid(&pair) != key.kid || modulus(&pair).as_ref() != Some(&key.modulus) {
-            return Err(closed());
-        }
+        let pair = key.open(wrap, account)?;
         let header = Header { alg: "RS256", kid: &key.kid, typ: "JWT" };
         let header = serde_json::to_vec(&header).map_err(|error| SigningError::Sign(error.to_string()))?;
         Ok(Self {

@@ -72,9 +72,10 @@ fn an_encrypted_key_opens_under_its_server_key_for_its_account_alone() {
     let key = made(KeyState::Current, &right);
     let closed = |wrap: &WrapKey, account: AccountId, key: &StoredKey| {
         let error = KeySet::open(wrap, account, std::slice::from_ref(key)).unwrap_err();
-        matches!(error, SigningError::Closed(_))
+        matches!(error, SigningError::Closed(_)) && !key.opens(wrap, account)
     };
     assert!(KeySet::open(&right, account(), std::slice::from_ref(&key)).is_ok());
+    assert!(key.opens(&right, account()));
     assert!(closed(&wrap("6"), account(), &key));
     assert!(closed(&right, AccountId::NIL, &key));
     let renamed = StoredKey { kid: "0".repeat(64), ..key.clone() };
@@ -89,6 +90,7 @@ fn an_encrypted_key_opens_under_its_server_key_for_its_account_alone() {
     let none = StoredKey { state: KeyState::Next, ..key };
     let error = KeySet::open(&right, account(), std::slice::from_ref(&none)).unwrap_err();
     assert!(matches!(error, SigningError::NoKey));
+    assert!(none.opens(&right, account()));
 }
 
 #[test]

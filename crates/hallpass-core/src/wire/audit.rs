@@ -135,7 +135,8 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         let (at, revision) = text.split_at_checked(16).ok_or(InvalidCursor)?;
-        let number = |digits| decode_hex::<8>(digits).map(i64::from_be_bytes).ok_or(InvalidCursor);
+        let number =
+            |digits: &str| decode_hex::<8>(digits.as_bytes()).map(i64::from_be_bytes).ok_or(InvalidCursor);
         Ok(Self { at: number(at)?, revision: number(revision)? })
     }
 }

@@ -13,6 +13,7 @@ pub mod codes;
 pub mod envelope;
 pub mod explanations;
 pub mod groups;
+pub mod inactivity;
 pub mod keys;
 pub mod organizations;
 pub mod policies;

@@ -4,16 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::body::{Fields, InvalidField};
-use crate::id::{AccountId, ServiceTokenId};
-use crate::organization::{self, AuthDomain, Inactivity, InactivityAction};
+use super::inactivity::{INACTIVITY, read_inactivity};
+use crate::id::AccountId;
+use crate::organization::{self, AuthDomain, Inactivity};
 use crate::service_token::Name;
 use crate::time::Timestamp;
 
-/// The fewest and the most days after which a service token counts as unused.
-const THRESHOLD_DAYS: std::ops::RangeInclusive<u32> = 30..=365;
 /// How large all that is kept of an organization may be: a merge adds to what is there.
 const MOST_BYTES: usize = 64 * 1024;
-const INACTIVITY: &str = "service_token_inactivity";
 const STRICT: &str = "strict_service_token_auth";
 /// What replies show in any case.
 const FLAGS: [&str; 3] = ["allow_authenticate_via_warp", "auto_redirect_to_identity", "is_ui_read_only"];
@@ -125,66 +123,6 @@ pub fn read(body: &Value, account: AccountId) -> Result<OrganizationSpec, Vec<In
     fields.finish(spec)
 }
 
-/// What happens to unused service tokens; `None` where it is not enabled, or something is wrong.
-/// A service token that nobody uses, and what is going to be done with it. No policy and no group refers to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InactiveServiceToken {
-    /// Which.
-    pub id: ServiceTokenId,
-    /// What people call it.
-    pub name: String,
-    /// When it was last used or changed, in whole seconds.
-    pub inactive_since: Timestamp,
-    /// How many whole days ago that was.
-    pub inactive_days: u32,
-    /// `disable` or `delete`.
-    pub action: String,
-}
-
-impl InactiveServiceToken {
-    /// Shows one. `since` is when it was last used or changed.
-    pub fn show(
-        id: ServiceTokenId,
-        name: String,
-        since: Timestamp,
-        action: InactivityAction,
-        now: Timestamp,
-    ) -> Self {
-        let days = now.as_micros().saturating_sub(since.as_micros()) / 86_400_000_000;
-        let action = match action {
-            InactivityAction::Disable => "disable",
-            InactivityAction::Delete => "delete",
-        };
-        Self {
-            id,
-            name,
-            inactive_since: since.floor_second(),
-            inactive_days: u32::try_from(days).unwrap_or(0),
-            action: action.to_owned(),
-        }
-    }
-}
-
-fn read_inactivity(fields: &mut Fields<'_>) -> Option<Inactivity> {
-    let enabled = fields.boolean("enabled");
-    if fields.value("enabled").is_none() {
-        fields.refuse("enabled", "enabled is a required field");
-    }
-    let on = enabled == Some(true);
-    for needed in ["inactivity_threshold_days", "action"] {
-        if on && fields.value(needed).is_none() {
-            fields.refuse(needed, format_args!("{needed} is required where enabled is true"));
-        }
-    }
-    let days = fields.whole_number("inactivity_threshold_days", THRESHOLD_DAYS);
-    let action = fields.parsed("action", |text| match text {
-        "disable" => Ok(InactivityAction::Disable),
-        "delete" => Ok(InactivityAction::Delete),
-        _ => Err("action must be disable or delete"),
-    });
-    days.zip(action).filter(|_| on).map(|(days, action)| Inactivity { days, action })
-}
-
 /// How an organization is to be changed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -260,6 +198,7 @@ fn merge(target: &mut Value, patch: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::organization::InactivityAction;
     use serde_json::json;
 
     const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";

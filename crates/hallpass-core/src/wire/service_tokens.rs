@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::RevealedSecret;
 use super::body::{Fields, InvalidField};
 use crate::client_id::ClientId;
-use crate::id::ServiceTokenId;
+use crate::id::{AppId, ServiceTokenId};
 use crate::secret::ClientSecret;
 use crate::service_token::{self, Edit, MAX_SECRET_VERSION, Name, Patch, ServiceTokenSpec};
 use crate::time::Timestamp;
@@ -76,6 +76,22 @@ impl ServiceToken {
             updated_at: token.updated_at.floor_second(),
         }
     }
+}
+
+/// When an application last accepted one of a service token's secrets. All of it is Hallpass' own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastUse {
+    /// The application's first host and path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_domain: Option<String>,
+    /// The application.
+    pub app_uid: AppId,
+    /// The number of the secret.
+    pub client_secret_version: u32,
+    /// Whether it is the token's current secret.
+    pub current: bool,
+    /// When it was last accepted, in whole seconds.
+    pub last_seen_at: Timestamp,
 }
 
 /// Reads the body of a create.

@@ -4,6 +4,7 @@
 use hallpass_core::app::App;
 use hallpass_core::credential::Presented;
 use hallpass_core::decision::explain;
+use hallpass_core::evaluation::fits_no_machine;
 use hallpass_core::explanation::Verdict;
 use hallpass_core::id::{GroupId, ServiceTokenId};
 use hallpass_core::network::WrittenNetwork;
@@ -262,6 +263,25 @@ proptest! {
             verdict == "~" || verdict.starts_with('+')
         };
         prop_assert!(passes(&world) || !passes(&poorer));
+    }
+
+    #[test]
+    fn by_a_policy_that_fits_no_machine_none_passes(app in some_app(), world in some_world()) {
+        let groups = world.groups.iter().map(|(id, rules)| (*id, rules)).collect();
+        for attached in &app.policies {
+            let policy = &attached.policy;
+            let tokens = match policy.decision {
+                PolicyDecision::Bypass => vec![None],
+                _ => vec![Some(token_id(b'A')), Some(token_id(b'B')), Some(token_id(b'F'))],
+            };
+            let fits = |token: &Option<ServiceTokenId>| {
+                [INSIDE, OUTSIDE].into_iter().any(|from| {
+                    Asked { world: &world, from, token: *token }.rules(&policy.rules, &[]) == Some(true)
+                })
+            };
+            let unfit = fits_no_machine(policy.decision, &policy.rules, &groups);
+            prop_assert!(!(unfit && tokens.iter().any(fits)), "{policy:?}");
+        }
     }
 }
 

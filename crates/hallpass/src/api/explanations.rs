@@ -54,6 +54,7 @@ pub(super) async fn get(
 }
 
 /// What a reference stands for. One of another account, one of another server and one that was made up are all the same: not there.
+/// One of nobody is there for everybody.
 async fn opened(api: &Api, grant: &Grant, reference: &str) -> Result<Refusal, ApiError> {
     let refusal = api.references.open(reference).ok_or(ApiError::NotFound)?;
     let app = match refusal.app {
@@ -64,10 +65,11 @@ async fn opened(api: &Api, grant: &Grant, reference: &str) -> Result<Refusal, Ap
         Some(id) => api.store.service_tokens().find(grant, id).await?,
         None => None,
     };
-    // A refusal that concerns nothing of anybody is told where there is nobody else whom it could concern.
+    // Who was refused before an application was found has a reference that names nothing of anybody: whoever may ask in their own
+    // account is told reason and time. That no application covers a request, a made-up credential shows as well, by 403 where one
+    // that does would answer 401.
     let of_nobody = refusal.app.is_none() && refusal.token.is_none();
-    let alone = api.store.callers().accounts().len() == 1;
-    if app.is_none() && token.is_none() && !(of_nobody && alone) {
+    if app.is_none() && token.is_none() && !of_nobody {
         return Err(ApiError::NotFound);
     }
     let token = token.as_ref().map(|stored| &*stored.token);

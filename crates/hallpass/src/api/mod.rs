@@ -108,6 +108,7 @@ pub fn routes() -> Vec<Route> {
         add(Method::DELETE, token, of.delete(), delete(service_tokens::delete));
         add(Method::POST, &format!("{token}/refresh"), of.refresh(), post(service_tokens::refresh));
         add(Method::POST, &format!("{token}/rotate"), of.rotate(), post(service_tokens::rotate));
+        add(Method::GET, &format!("{token}/last_uses"), of.last_uses(), get(service_tokens::last_uses));
     }
 
     for (owner, of) in [("accounts/{account_id}", Apps::OfAccount), ("zones/{zone_id}", Apps::OfZone)] {

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use hallpass_core::organization::Organization;
 use hallpass_core::permission::Permission;
+use hallpass_core::wire::inactivity::{InactiveServiceToken, THRESHOLD, foreseen, read_threshold};
 use hallpass_core::wire::organizations::{self as wire, Change};
 use serde_json::Value;
 
@@ -52,7 +53,8 @@ pub(super) async fn merge(
     Ok(ok(wire::Organization::show(&changed)))
 }
 
-/// What would be done with service tokens that nobody uses, if it were done now.
+/// What would be done with service tokens that nobody uses, if it were done now: after the days that are asked about, or the
+/// organization's own. So one can look before anything is enabled.
 pub(super) async fn inactive(
     State(api): State<Api>,
     caller: Authenticated,
@@ -62,10 +64,16 @@ pub(super) async fn inactive(
     let scope = at.scope(&api)?;
     let grant = caller.grant(READ, scope)?;
     let paging = query.paging()?;
+    let days = query.get(THRESHOLD)?.map(read_threshold).transpose()?;
+    let organization = api.store.organizations().find(&grant).await?.ok_or(ApiError::NotAllowed)?;
+    let inactivity = foreseen(&organization, days).ok_or_else(|| {
+        let message = format!("{THRESHOLD} must be given where the organization names no days");
+        ApiError::invalid(&format!("/{THRESHOLD}"), message)
+    })?;
     let now = api.world.now();
-    let found = api.store.inactive_tokens(&grant, now).await?;
+    let found = api.store.inactive_tokens(&grant, inactivity, now).await?;
     Ok(page(Page::of(found, paging), paging, |token| {
-        wire::InactiveServiceToken::show(token.id, token.name, token.since, token.action, now)
+        InactiveServiceToken::show(token.id, token.name, token.since, token.action, now)
     }))
 }
 

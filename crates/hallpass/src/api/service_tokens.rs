@@ -14,6 +14,7 @@ use super::extract::{At, Query, Sent, Unread};
 use super::{Api, created, ok, page};
 use crate::store::error::WriteError;
 use crate::store::service_tokens::{Changed, StoredServiceToken, TokenFilter};
+use crate::store::uses::LastUse;
 
 const READ: Permission = Permission::SERVICE_TOKENS_READ;
 const WRITE: Permission = Permission::SERVICE_TOKENS_WRITE;
@@ -39,6 +40,19 @@ pub(super) async fn get(State(api): State<Api>, caller: Authenticated, at: At) -
     let grant = caller.grant(READ, at.scope(&api)?)?;
     let found = api.store.service_tokens().find(&grant, id).await?;
     Ok(ok(show(&found.ok_or(ApiError::ServiceTokenNotFound)?, None)))
+}
+
+pub(super) async fn last_uses(
+    State(api): State<Api>,
+    caller: Authenticated,
+    at: At,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let id: ServiceTokenId = at.id("service_token_id")?;
+    let grant = caller.grant(READ, at.scope(&api)?)?;
+    let paging = query.paging()?;
+    let found = api.store.service_tokens().last_uses(&grant, id, paging).await?;
+    Ok(page(found.ok_or(ApiError::ServiceTokenNotFound)?, paging, show_use))
 }
 
 pub(super) async fn create(
@@ -136,6 +150,16 @@ fn fresh_secret(api: &Api, id: ServiceTokenId) -> (ClientSecret, SecretDigest) {
 
 fn show(stored: &StoredServiceToken, secret: Option<&ClientSecret>) -> wire::ServiceToken {
     wire::ServiceToken::show(&stored.token, stored.last_seen_at, secret)
+}
+
+fn show_use(last: LastUse) -> wire::LastUse {
+    wire::LastUse {
+        app_domain: last.app_domain,
+        app_uid: last.app,
+        client_secret_version: last.secret_version,
+        current: last.is_current,
+        last_seen_at: last.last_seen_at.floor_second(),
+    }
 }
 
 /// Shows the secret only if the change made it the token's.

@@ -2,7 +2,8 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 use hallpass_core::time::Timestamp;
-use hallpass_core::wire::organizations::{InactiveServiceToken, Organization as Shown};
+use hallpass_core::wire::inactivity::InactiveServiceToken;
+use hallpass_core::wire::organizations::Organization as Shown;
 use serde_json::Value;
 
 use super::ask::Yes;
@@ -35,8 +36,10 @@ enum Verb {
     )]
     Update(Update),
     /// List the service tokens that would be disabled or deleted now because nobody uses them; changes nothing
-    #[command(after_help = "Example:\n  hallpass organization inactive-tokens --json | jq -r '.[].name'")]
-    InactiveTokens(AccountCall),
+    #[command(
+        after_help = "Example:\n  hallpass organization inactive-tokens --days 90 --json | jq -r '.[].name'"
+    )]
+    InactiveTokens(InactiveTokens),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +53,15 @@ struct Update {
     body: BodyFlag,
     #[command(flatten)]
     yes: Yes,
+    #[command(flatten)]
+    call: AccountCall,
+}
+
+#[derive(Debug, Args)]
+struct InactiveTokens {
+    /// After how many days without use, 30 to 365, whether or not anything is enabled; the organization's own unless it is said
+    #[arg(long, value_name = "DAYS")]
+    days: Option<u32>,
     #[command(flatten)]
     call: AccountCall,
 }
@@ -86,11 +98,11 @@ pub(super) async fn run(args: Organization) -> Result<(), Failure> {
             let (called, account) = args.call.call().await?;
             print(&args.call, &called.ask(account.organizations().merge(&body)).await?)
         }
-        Verb::InactiveTokens(call) => {
-            let (called, account) = call.call().await?;
-            let tokens = account.organizations().all_inactive_service_tokens(LARGEST);
+        Verb::InactiveTokens(args) => {
+            let (called, account) = args.call.call().await?;
+            let tokens = account.organizations().all_inactive_service_tokens(args.days, LARGEST);
             let tokens: Vec<InactiveServiceToken> = called.collect(tokens).await?;
-            call.format.print(&tokens, || inactive(&tokens))
+            args.call.format.print(&tokens, || inactive(&tokens))
         }
     }
 }

@@ -12,7 +12,7 @@ use hallpass_core::id::ServiceTokenId;
 use hallpass_core::time::Timestamp;
 use hallpass_core::validity::{GoDuration, InvalidDuration, Validity};
 use hallpass_core::wire::RevealedSecret;
-use hallpass_core::wire::service_tokens::ServiceToken;
+use hallpass_core::wire::service_tokens::{LastUse, ServiceToken};
 
 use super::ask::{Sure, Yes};
 use super::called::{Called, LARGEST};
@@ -44,6 +44,9 @@ enum Verb {
     /// Show one service token
     #[command(after_help = "Example:\n  hallpass token get deploy")]
     Get(One),
+    /// List when each application last accepted each of its secrets: whether anybody still uses the previous one
+    #[command(after_help = "Example:\n  hallpass token uses deploy")]
+    Uses(One),
     /// Change the name, the duration or the end of the previous secret
     #[command(
         after_help = "Example:\n  hallpass token update deploy --duration 8760h\n\nA new duration counts from now."
@@ -185,6 +188,7 @@ pub(super) async fn run(args: Token) -> Result<(), Failure> {
         Verb::Create(args) => create(args).await,
         Verb::List(args) => list(args).await,
         Verb::Get(one) => get(&one).await,
+        Verb::Uses(one) => uses(&one).await,
         Verb::Update(args) => update(&args.one, &args.changes.into()).await,
         Verb::Refresh(one) => refresh(&one).await,
         Verb::Rotate(args) => rotate(args).await,
@@ -221,6 +225,13 @@ async fn get(one: &One) -> Result<(), Failure> {
     let (called, tokens) = reach(&one.place, &one.target).await?;
     let token = find(&called, &tokens, &one.wanted).await?;
     one.print(&token)
+}
+
+async fn uses(one: &One) -> Result<(), Failure> {
+    let (called, tokens) = reach(&one.place, &one.target).await?;
+    let id = find_id(&called, &tokens, &one.wanted).await?;
+    let uses: Vec<LastUse> = called.collect(tokens.all_last_uses(id, LARGEST)).await?;
+    one.format.print(&uses, || token_text::uses(&uses, now()))
 }
 
 async fn update(one: &One, change: &UpdateServiceToken) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! What people read about service tokens.
 
 use hallpass_core::time::Timestamp;
-use hallpass_core::wire::service_tokens::ServiceToken;
+use hallpass_core::wire::service_tokens::{LastUse, ServiceToken};
 
 use super::table::{self, Cell, Tone, harmless};
 use super::when::{dated, relative};
@@ -44,6 +44,21 @@ pub(super) fn list(tokens: &[ServiceToken], now: Timestamp) -> String {
     };
     let rows: Vec<_> = tokens.iter().map(row).collect();
     table::table(["NAME", "ID", "STATUS", "EXPIRES", "LAST SEEN"], &rows)
+}
+
+/// A line for each application and secret.
+pub(super) fn uses(uses: &[LastUse], now: Timestamp) -> String {
+    let row = |last: &LastUse| {
+        let which = if last.current { "current" } else { "earlier" };
+        [
+            last.app_domain.as_ref().map_or_else(|| Cell::from(last.app_uid), Cell::from),
+            Cell::from(last.client_secret_version),
+            Cell::new(which, if last.current { Tone::Plain } else { Tone::Warning }),
+            Cell::from(relative(last.last_seen_at, now)),
+        ]
+    };
+    let rows: Vec<_> = uses.iter().map(row).collect();
+    table::table(["APPLICATION", "SECRET VERSION", "SECRET", "LAST SEEN"], &rows)
 }
 
 /// Everything about one token, but for its secret.
@@ -168,6 +183,26 @@ mod tests {
             updated          2026-06-01T11:00:00Z (1 hour ago)
             last seen        2026-06-01T11:59:30Z (just now)
         ");
+    }
+
+    #[test]
+    fn uses_tell_the_current_secret_from_those_before_it() {
+        let last = |more: serde_json::Value| -> LastUse {
+            let mut last = json!({"app_uid": "f174e90a-fafe-4643-bbbc-4a0ed4fc8415", "last_seen_at": "2026-06-01T10:00:00Z"});
+            last.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(last).unwrap()
+        };
+        let uses_of_it = [
+            last(json!({"app_domain": "wiki.example.com", "client_secret_version": 2, "current": true})),
+            last(json!({"client_secret_version": 1, "current": false})),
+        ];
+        let text = uses(&uses_of_it, now());
+        insta::assert_snapshot!(plain(&text), @r"
+            APPLICATION                           SECRET VERSION  SECRET   LAST SEEN
+            wiki.example.com                      2               current  2 hours ago
+            f174e90a-fafe-4643-bbbc-4a0ed4fc8415  1               earlier  2 hours ago
+        ");
+        assert!(text.contains("\u{1b}[33mearlier"), "{text:?}");
     }
 
     #[test]

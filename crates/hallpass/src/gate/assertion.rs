@@ -8,18 +8,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hallpass_core::app::{App, Audience};
 use hallpass_core::claims::Claims;
+use hallpass_core::client_id::ClientId;
 use hallpass_core::decision::Permit;
 use hallpass_core::id::ServiceTokenId;
 use hallpass_core::time::Timestamp;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use hyper::header::HeaderValue;
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::signing_keys::{KeySet, SigningError};
 
 const PARTS: usize = 16;
-/// How many a part keeps: each takes about a kilobyte.
+/// How many a part keeps: each takes about two kilobytes.
 const KEPT: usize = 4_096;
+pub(super) const ASSERTION: HeaderName = HeaderName::from_static("cf-access-jwt-assertion");
+pub(super) const EMAIL: HeaderName = HeaderName::from_static("cf-access-authenticated-user-email");
+pub(super) const CLIENT_ID: HeaderName = HeaderName::from_static("hallpass-client-id");
+pub(super) const TOKEN_NAME: HeaderName = HeaderName::from_static("hallpass-token-name");
 const SECOND: i64 = 1_000_000;
 /// What of a token's name is not sent as it is: all but visible ASCII, and the sign by which the rest is recognized.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
@@ -31,25 +36,38 @@ pub(super) struct Assertions {
     hasher: DefaultHashBuilder,
 }
 
-/// Who has passed, as the service is told; ready to be sent.
+/// Who has passed, as the service is told: the headers of the answer.
 #[derive(Debug, Clone)]
-pub(super) struct Identity {
-    pub(super) assertion: HeaderValue,
-    pub(super) client_id: HeaderValue,
-    pub(super) token_name: HeaderValue,
-}
+pub(super) struct Identity(HeaderMap);
 
 impl Identity {
     /// For a bypass: everything is empty.
     pub(super) fn nobody() -> Self {
         let empty = HeaderValue::from_static("");
-        Self { assertion: empty.clone(), client_id: empty.clone(), token_name: empty }
+        Self::new(empty.clone(), empty.clone(), empty)
+    }
+
+    /// Every identity header is there, whether or not there is an identity: a proxy then overwrites whatever a client has sent.
+    fn new(assertion: HeaderValue, client_id: HeaderValue, token_name: HeaderValue) -> Self {
+        Self(HeaderMap::from_iter([
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (ASSERTION, assertion),
+            (EMAIL, HeaderValue::from_static("")),
+            (CLIENT_ID, client_id),
+            (TOKEN_NAME, token_name),
+        ]))
+    }
+
+    /// The headers.
+    pub(super) fn into_headers(self) -> HeaderMap {
+        self.0
     }
 }
 
 #[derive(Debug)]
 struct Kept {
     token: ServiceTokenId,
+    client_id: ClientId,
     aud: Audience,
     /// The token's name, as it was when it was escaped.
     name: Box<str>,
@@ -87,13 +105,10 @@ impl Assertions {
         // Signing takes a millisecond, for which nobody else is kept waiting.
         let assertion = keys.sign(&Claims::new(permit, app, issuer, now))?;
         let name = utf8_percent_encode(permit.token_name(), ESCAPED).to_string();
-        let identity = Identity {
-            assertion: value(assertion)?,
-            client_id: value(permit.client_id().to_string())?,
-            token_name: value(name)?,
-        };
+        let identity = Identity::new(value(assertion)?, value(permit.client_id().to_string())?, value(name)?);
         let kept = Kept {
             token: permit.token_id(),
+            client_id: permit.client_id().clone(),
             aud: app.aud.clone(),
             name: permit.token_name().into(),
             issuer: issuer.into(),
@@ -135,9 +150,8 @@ impl Kept {
 
     /// Whether it says the same as one that would be made now.
     fn says(&self, permit: &Permit, issuer: &str, kid: &str) -> bool {
-        let client_id = permit.client_id().as_str();
         *self.name == *permit.token_name()
-            && self.identity.client_id.as_bytes() == client_id.as_bytes()
+            && self.client_id == *permit.client_id()
             && *self.issuer == *issuer
             && *self.kid == *kid
     }

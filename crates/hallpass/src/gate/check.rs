@@ -23,6 +23,7 @@ use super::snapshot::Snapshot;
 use super::{Gate, Inner, Settings};
 use crate::reference::Refusal;
 use crate::store::access_log::Refused;
+use crate::world::World;
 
 /// How far the clock may be behind the newest time in the store, in microseconds: 5 seconds.
 const MOST_BACK: i64 = 5_000_000;
@@ -40,9 +41,18 @@ pub(super) enum Verdict {
 
 /// What a request asks for, and who asks.
 #[derive(Debug)]
-struct Asked {
-    app: Arc<App>,
+struct Asked<'a> {
+    app: &'a Arc<App>,
     client: IpAddr,
+}
+
+/// When a request is checked. The clocks are asked once.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    /// Time that nobody can set.
+    monotonic: Duration,
+    /// The time.
+    time: Timestamp,
 }
 
 /// When there was a warning last, in microseconds of monotonic time.
@@ -53,6 +63,12 @@ pub(super) struct Warned(AtomicU64);
 struct View<'a> {
     directory: &'a Directory,
     snapshot: &'a Snapshot,
+}
+
+impl Moment {
+    fn of(world: &World) -> Self {
+        Self { monotonic: world.monotonic(), time: world.now() }
+    }
 }
 
 impl Warned {
@@ -79,13 +95,16 @@ impl Gate {
     /// Checks a request that a peer asks about in a proxy's dialect.
     pub(super) fn check(&self, dialect: Dialect, peer: IpAddr, request: &Parts) -> Verdict {
         let inner = &*self.inner;
-        let (began, now) = (inner.world.monotonic(), inner.world.now());
-        let mut asked = None;
-        let verdict = match inner.judge(dialect, peer, request, now, &mut asked) {
+        let moment = Moment::of(&inner.world);
+        let now = moment.time;
+        // One for the whole check: to count its users anew for each step would keep the processors waiting for one another.
+        let (snapshot, mut asked) = (inner.snapshot.load(), None);
+        let verdict = match inner.judge(&snapshot, dialect, peer, request, moment, &mut asked) {
             Ok(Some((permit, identity))) => {
                 inner.measures.count_allowed();
-                if let Some(Asked { app, .. }) = &asked {
-                    inner.accesses.accepted(app, permit.token_id(), permit.secret(), now);
+                if let Some(Asked { app, .. }) = asked {
+                    let secret = (permit.secret(), permit.digest());
+                    inner.accesses.accepted(app, permit.token_id(), secret, now);
                 }
                 Verdict::Passed(identity)
             }
@@ -95,7 +114,7 @@ impl Gate {
             }
             Err(Denied { reason, token }) => {
                 inner.measures.count_refused(reason);
-                let app = asked.as_ref().map(|asked| &*asked.app);
+                let app = asked.as_ref().map(|asked| &**asked.app);
                 let refusal = Refusal { reason, token, app: app.map(|app| app.id), at: now };
                 let status = reason.status(app);
                 if let Some(asked) = asked {
@@ -104,7 +123,7 @@ impl Gate {
                 Verdict::Refused(status, refusal)
             }
         };
-        inner.measures.observe(inner.world.monotonic().saturating_sub(began));
+        inner.measures.observe(inner.world.monotonic().saturating_sub(moment.monotonic));
         verdict
     }
 
@@ -117,7 +136,7 @@ impl Gate {
     /// keys of some accounts can be used and those of others cannot, it can.
     pub(super) fn unready(&self) -> Option<Reason> {
         let inner = &*self.inner;
-        let doubt = inner.doubt(&inner.settings.load(), inner.world.now());
+        let doubt = inner.doubt(&inner.settings.load(), Moment::of(&inner.world));
         doubt.or_else(|| inner.snapshot.load().can_sign_nothing().then_some(Reason::NoKey))
     }
 
@@ -130,13 +149,14 @@ impl Gate {
 
 impl Inner {
     /// `None` is a bypass. What was asked for, as soon as it is known, is left behind for the access log and a refusal.
-    fn judge(
+    fn judge<'s>(
         &self,
+        snapshot: &'s Snapshot,
         dialect: Dialect,
         peer: IpAddr,
         request: &Parts,
-        now: Timestamp,
-        left: &mut Option<Asked>,
+        moment: Moment,
+        left: &mut Option<Asked<'s>>,
     ) -> Result<Option<(Permit, Identity)>, Denied> {
         let refused = |reason| Denied { reason, token: None };
         let settings = self.settings.load();
@@ -149,14 +169,15 @@ impl Inner {
             tracing::debug!(%unclear, ?dialect, "an ambiguous request is refused");
             refused(Reason::Ambiguous)
         })?;
-        if let Some(reason) = self.doubt(&settings, now) {
+        let now = moment.time;
+        if let Some(reason) = self.doubt(&settings, moment) {
             return Err(refused(reason));
         }
-        let (directory, snapshot) = (self.directory.load(), self.snapshot.load());
-        let found = snapshot.apps.find(&asked).cloned().ok_or_else(|| refused(Reason::NoApp))?;
-        let found = &*left.insert(Asked { app: found, client: asked.client() }).app;
+        let found = snapshot.apps.find(&asked).ok_or_else(|| refused(Reason::NoApp))?;
+        *left = Some(Asked { app: found, client: asked.client() });
         let presented = Presented::read(named(&request.headers), found.credential_header.as_deref());
-        let view = View { directory: &directory, snapshot: &snapshot };
+        let directory = self.directory.load();
+        let view = View { directory: &directory, snapshot };
         let permit = match decide(found, &presented, &asked, &view, &self.digest_key, now) {
             Decision::Allow(permit) => permit,
             Decision::Bypass => return Ok(None),
@@ -171,22 +192,22 @@ impl Inner {
         Ok(Some((permit, identity)))
     }
 
-    /// Why nothing that the gate knows can be believed now, if that is so.
-    fn doubt(&self, settings: &Settings, now: Timestamp) -> Option<Reason> {
-        if !self.is_fresh(settings) {
+    /// Why nothing that the gate knows can be believed at a moment, if that is so.
+    fn doubt(&self, settings: &Settings, moment: Moment) -> Option<Reason> {
+        if !self.is_fresh(settings, moment.monotonic) {
             return Some(Reason::Stale);
         }
-        let behind = now.as_micros().saturating_add(MOST_BACK) < self.newest.load(Ordering::Acquire);
+        let behind = moment.time.as_micros().saturating_add(MOST_BACK) < self.newest.load(Ordering::Acquire);
         behind.then_some(Reason::Clock)
     }
 
     /// Where no application is known, nobody's log has a place for it: it is counted, and its reference says why.
-    fn note_refusal(&self, Asked { app, client }: Asked, refusal: &Refusal) {
+    fn note_refusal(&self, Asked { app, client }: Asked<'_>, refusal: &Refusal) {
         self.accesses.refused(Refused {
             id: self.world.request_id(),
             account_id: app.account_id,
             at: refusal.at,
-            app: Some(app),
+            app: Some(Arc::clone(app)),
             token: refusal.token,
             reason: refusal.reason.as_str(),
             client,

@@ -1,6 +1,6 @@
 //! All service tokens of all accounts, in memory: compact records, found by the 16 bytes of their client ID.
 //!
-//! A record holds both digests and takes 152 bytes beside its name; each of the two indexes adds about seven. Records are in 64
+//! A record holds both digests and takes 144 bytes beside its name; each of the two indexes adds about ten. Records are in 64
 //! shards, so that a change of one token keeps nobody waiting who asks for another.
 
 use std::collections::HashMap;
@@ -17,8 +17,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::store::gate_feed::GateToken;
 
 const SHARDS: usize = 64;
-/// Slots for which room is made at once: a list that doubles would hold up to twice what it needs.
-const CHUNK: usize = 256;
+/// Slots for which room is made at once: a list that doubles would hold up to twice what it needs. So many records take a little less
+/// than 32 KiB, which allocators hand out without adding to it.
+const CHUNK: usize = 32 * 1024 / size_of::<Option<Record>>();
 /// Stands for *never* among times in microseconds, which are between 1970 and 2999.
 const NEVER: i64 = i64::MAX;
 /// Where the suffix of a client ID begins: behind 32 digits and `.access`.
@@ -64,9 +65,29 @@ struct Record {
     previous: SecretDigest,
     /// Until when the previous digest counts; before all times without one.
     previous_until: i64,
-    expires_at: i64,
+    life: Life,
     name: Box<str>,
-    enabled: bool,
+}
+
+/// When a token expires, in microseconds or [`NEVER`]; of a disabled one the complement, which is negative. A flag of its own would
+/// take as much room as a time.
+#[derive(Debug, Clone, Copy)]
+struct Life(i64);
+
+impl Life {
+    fn new(enabled: bool, expires_at: Option<Timestamp>) -> Self {
+        let expires_at = expires_at.map_or(NEVER, Timestamp::as_micros);
+        Self(if enabled { expires_at } else { !expires_at })
+    }
+
+    fn enabled(self) -> bool {
+        self.0 >= 0
+    }
+
+    fn expires_at(self) -> Option<Timestamp> {
+        let expires_at = if self.enabled() { self.0 } else { !self.0 };
+        Timestamp::from_micros(expires_at).filter(|_| expires_at != NEVER)
+    }
 }
 
 impl Default for Directory {
@@ -82,19 +103,31 @@ impl Default for Directory {
                 current: SecretDigest::from_stored([0; 32]),
                 previous: SecretDigest::from_stored([0; 32]),
                 previous_until: i64::MIN,
-                expires_at: NEVER,
+                life: Life::new(false, None),
                 name: "nobody's token".into(),
-                enabled: false,
             },
         }
     }
 }
 
 impl Directory {
+    /// An empty one with room for about so many tokens: tables that grow would leave behind, in pieces, what they took before.
+    pub(super) fn with_room(tokens: usize) -> Self {
+        let directory = Self::default();
+        directory.places.lock().unwrap_or_else(PoisonError::into_inner).reserve(tokens, |_| 0);
+        for shard in &directory.shards {
+            let share = tokens / SHARDS;
+            // Client IDs are random, and no shard gets much more than its share.
+            let room = share + share / 32;
+            shard.write().unwrap_or_else(PoisonError::into_inner).index.reserve(room, |_| 0);
+        }
+        directory
+    }
+
     /// The token with this client ID, of which the whole text counts. For one that nobody has, some other token is copied and
     /// thrown away: the time that it takes tells nobody which client IDs there are.
     pub(super) fn find(&self, client_id: &ClientId) -> Option<KnownServiceToken> {
-        let client = bytes_of(client_id)?;
+        let client = *client_id.as_bytes();
         let hash = self.hash(client);
         let shard = self.read(shard_of(client));
         let suffix = shard.suffixes.get(&client).map_or("", |suffix| suffix);
@@ -107,7 +140,7 @@ impl Directory {
 
     /// Takes a token in, in place of what was known of it.
     pub(super) fn set(&self, token: GateToken) {
-        let Some(client) = bytes_of(&token.client_id) else { return };
+        let client = *token.client_id.as_bytes();
         let (hash, id) = (self.hash(client), token.known.id);
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let holder = {
@@ -262,8 +295,8 @@ impl Record {
             .map_or((SecretDigest::from_stored([0; 32]), i64::MIN), |(digest, until)| {
                 (digest, until.as_micros())
             });
-        let expires_at = expires_at.map_or(NEVER, Timestamp::as_micros);
-        Self { client, id, account: account_id, current, previous, previous_until, expires_at, name, enabled }
+        let life = Life::new(enabled, expires_at);
+        Self { client, id, account: account_id, current, previous, previous_until, life, name }
     }
 
     fn known(&self) -> KnownServiceToken {
@@ -273,18 +306,14 @@ impl Record {
             id: self.id,
             account_id: self.account,
             name: self.name.clone(),
-            enabled: self.enabled,
-            expires_at: time(self.expires_at).filter(|_| self.expires_at != NEVER),
+            enabled: self.life.enabled(),
+            expires_at: self.life.expires_at(),
             current: self.current,
             previous: time(self.previous_until)
                 .filter(|_| self.previous_until != i64::MIN)
                 .map(|until| (self.previous, until)),
         }
     }
-}
-
-fn bytes_of(client_id: &ClientId) -> Option<[u8; 16]> {
-    u128::from_str_radix(client_id.digits(), 16).ok().map(u128::to_be_bytes)
 }
 
 fn shard_of(client: [u8; 16]) -> u8 {
@@ -334,6 +363,11 @@ mod tests {
         directory.set(disabled);
         let found = directory.find(&client(1)).unwrap();
         assert_eq!((found.enabled, found.expires_at, found.previous), (false, None, None));
+        let mut ending = token(1, client(1));
+        (ending.known.enabled, ending.known.expires_at) = (false, Some(end));
+        directory.set(ending);
+        let found = directory.find(&client(1)).unwrap();
+        assert_eq!((found.enabled, found.expires_at), (false, Some(end)));
         assert_eq!(directory.len(), 1);
         directory.remove(ServiceTokenId::from_bytes([1; 16]));
         directory.remove(ServiceTokenId::from_bytes([1; 16]));
@@ -398,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_record_is_as_small_as_promised() {
-        assert!(size_of::<Option<Record>>() <= 152);
+        assert!(size_of::<Option<Record>>() <= 144);
         assert_eq!(size_of::<Place>(), 4);
     }
 }

@@ -62,7 +62,7 @@ impl Inner {
             Distance::None => {}
             Distance::Changes => self.take(self.feed.changes(known).await?),
             Distance::Everything => {
-                let fresh = Directory::default();
+                let fresh = Directory::with_room(self.feed.tokens().await?);
                 let news = self.feed.everything(|token| fresh.set(token)).await?;
                 self.directory.store(Arc::new(fresh));
                 self.take(news);

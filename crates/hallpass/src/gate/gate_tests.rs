@@ -1,5 +1,6 @@
 //! The gate as proxies meet it: requests in, answers out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,10 +15,13 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 
+use super::check::Verdict;
+use super::forward_auth::Dialect;
 use super::place_tests::{
     DIALECTS, IDENTITY, LOOPBACK, Place, app, client_id, now, pair, question, request, with,
 };
 use super::{Settings, Trust, UNHEARD};
+use crate::reference::Refusal;
 
 #[tokio::test]
 async fn a_live_token_passes_in_every_dialect_with_every_identity_header() {
@@ -173,6 +177,34 @@ async fn only_trusted_peers_are_answered() {
     assert_eq!(place.ask_from(LOOPBACK, &asked).await.status, 403);
     place.gate.set(settings(Trust::Everyone(Vec::new())));
     assert_eq!(place.ask_from("203.0.113.9", &asked).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_guesses_neither_lock_the_holder_out_nor_fill_the_memory() {
+    const GUESSES: u64 = 100_000;
+    const MOST_KEPT: u64 = 20_000;
+    let place = Place::new().await;
+    let peer: IpAddr = LOOPBACK.parse().unwrap();
+    // However slow the machine is.
+    place.gate.set(Settings { max_staleness: Duration::from_hours(1), ..Settings::default() });
+    let right = with("caddy", "grafana.example.com", &pair(1, "secret-1"));
+    let mut wrong = right.clone();
+    let accesses = &place.gate.inner.accesses;
+    let (left_out, known) = (accesses.left_out(), place.gate.inner.directory.load().len());
+    // Nothing is awaited from here on, so that nothing is written meanwhile: all that is noted has to be kept, or left out.
+    for guess in 0..GUESSES {
+        wrong.headers.insert("cf-access-client-secret", format!("guess-{guess}").try_into().unwrap());
+        let verdict = place.gate.check(Dialect::Caddy, peer, &wrong);
+        let refused = matches!(&verdict, Verdict::Refused(401, Refusal { reason: Reason::WrongSecret, .. }));
+        assert!(refused, "guess {guess}: {verdict:?}");
+        if guess % 10 == 9 {
+            let verdict = place.gate.check(Dialect::Caddy, peer, &right);
+            assert!(matches!(verdict, Verdict::Passed(_)), "after guess {guess}: {verdict:?}");
+        }
+    }
+    let left_out = accesses.left_out() - left_out;
+    assert!((GUESSES - MOST_KEPT..GUESSES).contains(&left_out), "{left_out} of {GUESSES} are left out");
+    assert_eq!(place.gate.inner.directory.load().len(), known);
 }
 
 #[tokio::test]

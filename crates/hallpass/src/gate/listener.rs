@@ -22,16 +22,10 @@ use super::refusal;
 use crate::reference::Refusal;
 use crate::serve::{self, Transport};
 
-const ASSERTION: HeaderName = HeaderName::from_static("cf-access-jwt-assertion");
-const EMAIL: HeaderName = HeaderName::from_static("cf-access-authenticated-user-email");
-const CLIENT_ID: HeaderName = HeaderName::from_static("hallpass-client-id");
-const TOKEN_NAME: HeaderName = HeaderName::from_static("hallpass-token-name");
 const REFERENCE: HeaderName = HeaderName::from_static("hallpass-ref");
 /// Where assertions' keys are published.
 const CERTS: &str = "/cdn-cgi/access/certs";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// As many headers as an answer has, so that their map is made once.
-const MOST_HEADERS: usize = 6;
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 type Answer = Response<Full<Bytes>>;
@@ -91,15 +85,9 @@ fn answer(gate: &Gate, peer: IpAddr, request: &Parts) -> Answer {
     }
 }
 
-/// Sets every identity header, whether or not there is an identity: a proxy then overwrites whatever a client has sent.
 fn pass(identity: Identity) -> Answer {
-    let Identity { assertion, client_id, token_name } = identity;
-    let mut answer = plain(StatusCode::OK, "");
-    let headers = answer.headers_mut();
-    headers.insert(ASSERTION, assertion);
-    headers.insert(EMAIL, HeaderValue::from_static(""));
-    headers.insert(CLIENT_ID, client_id);
-    headers.insert(TOKEN_NAME, token_name);
+    let mut answer = Answer::default();
+    *answer.headers_mut() = identity.into_headers();
     answer
 }
 
@@ -133,7 +121,6 @@ fn plain(status: StatusCode, text: &'static str) -> Answer {
     let mut answer = Response::new(Full::from(text));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.reserve(MOST_HEADERS);
     headers.insert(CONTENT_TYPE, TEXT);
     headers.insert(CACHE_CONTROL, NO_STORE);
     answer
@@ -141,6 +128,7 @@ fn plain(status: StatusCode, text: &'static str) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::assertion::{ASSERTION, CLIENT_ID, EMAIL, TOKEN_NAME};
     use super::*;
 
     #[test]

@@ -174,7 +174,7 @@ impl Gate {
 
     /// How long ago the store was last heard; `None` where the gate must not be believed whatever its age.
     pub fn age(&self) -> Option<Duration> {
-        self.inner.age()
+        self.inner.age(self.inner.world.monotonic())
     }
 }
 
@@ -200,16 +200,16 @@ impl Inner {
         }
     }
 
-    fn age(&self) -> Option<Duration> {
+    fn age(&self, now: Duration) -> Option<Duration> {
         if self.feed.has_missed() || self.stopped.load(Ordering::Acquire) {
             return None;
         }
         let heard = Some(self.heard.load(Ordering::Acquire)).filter(|heard| *heard != UNHEARD)?;
-        Some(self.world.monotonic().saturating_sub(Duration::from_micros(heard)))
+        Some(now.saturating_sub(Duration::from_micros(heard)))
     }
 
-    fn is_fresh(&self, settings: &Settings) -> bool {
-        self.age().is_some_and(|age| age <= settings.max_staleness)
+    fn is_fresh(&self, settings: &Settings, now: Duration) -> bool {
+        self.age(now).is_some_and(|age| age <= settings.max_staleness)
     }
 
     /// From now on nothing is believed, until the store was heard again.

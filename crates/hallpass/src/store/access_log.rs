@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hallpass_core::app::App;
 use hallpass_core::caller::{Grant, Scope};
 use hallpass_core::id::{AccountId, AppId, RequestId, ServiceTokenId};
-use hallpass_core::secret::SecretSlot;
+use hallpass_core::secret::{SecretDigest, SecretSlot};
 use hallpass_core::time::Timestamp;
 use hashbrown::HashMap;
 use sqlx::{AssertSqlSafe, FromRow};
@@ -21,8 +21,8 @@ use super::error::StoreError;
 use super::{Page, Paging, Store};
 
 const MINUTE: i64 = 60_000_000;
-/// How many acceptances are told apart between two flushes; more than a gate with a million tokens sees in five seconds.
-const MOST_ACCEPTED: usize = 200_000;
+/// How many acceptances are told apart between two flushes: more than a gate on two cores checks in the five seconds between them.
+const MOST_ACCEPTED: usize = 500_000;
 /// How many refusals are kept between two flushes, of known tokens as of strangers.
 const MOST_REFUSED: usize = 20_000;
 /// How many refusals of strangers, who can make as many as they like, are written at a flush.
@@ -50,6 +50,8 @@ struct Acceptance {
     app: AppId,
     token: ServiceTokenId,
     secret: SecretSlot,
+    /// Two secrets can be the current one within a minute.
+    digest: SecretDigest,
     minute: i64,
 }
 
@@ -58,6 +60,14 @@ struct Accepted {
     app: Arc<App>,
     requests: i64,
     last: Timestamp,
+}
+
+/// That an application accepted a secret, and when last.
+pub(super) struct Used {
+    pub(super) app: AppId,
+    pub(super) token: ServiceTokenId,
+    pub(super) digest: SecretDigest,
+    pub(super) last: Timestamp,
 }
 
 /// A refusal, as the log keeps it.
@@ -80,7 +90,7 @@ pub struct Refused {
 }
 
 /// What was noted, to be written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Noted {
     accepted: Vec<(Acceptance, Accepted)>,
     refused: Vec<Refused>,
@@ -98,20 +108,29 @@ impl Default for Accesses {
 }
 
 impl Accesses {
-    /// Notes that an application accepted a token.
-    pub fn accepted(&self, app: &Arc<App>, token: ServiceTokenId, secret: SecretSlot, now: Timestamp) {
+    /// Notes that an application accepted a token, by which of its secrets.
+    pub fn accepted(
+        &self,
+        app: &Arc<App>,
+        token: ServiceTokenId,
+        (secret, digest): (SecretSlot, SecretDigest),
+        now: Timestamp,
+    ) {
         let minute = now.as_micros().div_euclid(MINUTE) * MINUTE;
-        let key = Acceptance { app: app.id, token, secret, minute };
-        let [.., last] = *token.as_bytes();
-        let Some(shard) = self.accepted.get(usize::from(last) % SHARDS) else { return };
+        self.add(Acceptance { app: app.id, token, secret, digest, minute }, 1, now, || Arc::clone(app));
+    }
+
+    fn add(&self, what: Acceptance, requests: i64, last: Timestamp, app: impl FnOnce() -> Arc<App>) {
+        let [.., part] = *what.token.as_bytes();
+        let Some(shard) = self.accepted.get(usize::from(part) % SHARDS) else { return };
         let mut shard = held(shard);
-        if let Some(known) = shard.get_mut(&key) {
-            known.requests += 1;
-            known.last = known.last.max(now);
+        if let Some(known) = shard.get_mut(&what) {
+            known.requests += requests;
+            known.last = known.last.max(last);
         } else if shard.len() < MOST_ACCEPTED / SHARDS {
-            shard.insert(key, Accepted { app: Arc::clone(app), requests: 1, last: now });
+            shard.insert(what, Accepted { app: app(), requests, last });
         } else {
-            self.left_out.fetch_add(1, Relaxed);
+            self.left_out.fetch_add(requests.unsigned_abs(), Relaxed);
         }
     }
 
@@ -140,6 +159,20 @@ impl Accesses {
         refused.append(&mut strangers.last(MOST_STRANGERS));
         Noted { accepted, refused }
     }
+
+    /// Notes again what could not be written, as far as there is room beside what was noted since.
+    pub(super) fn give_back(&self, noted: Noted) {
+        for (what, Accepted { app, requests, last }) in noted.accepted {
+            self.add(what, requests, last, || app);
+        }
+        let (known, strangers) = noted.refused.into_iter().partition(|refused| refused.token.is_some());
+        for (list, most, older) in
+            [(&self.refused, MOST_REFUSED, known), (&self.strangers, MOST_STRANGERS, strangers)]
+        {
+            let too_many = held(list).precede(older, most);
+            self.left_out.fetch_add(too_many as u64, Relaxed);
+        }
+    }
 }
 
 impl Newest {
@@ -153,6 +186,16 @@ impl Newest {
             self.oldest = (self.oldest + 1) % MOST_REFUSED;
         }
         before
+    }
+
+    /// Puts older ones before those that are here, keeps the newest of all, at most so many, and says how many that leaves out.
+    fn precede(&mut self, mut older: Vec<Refused>, most: usize) -> usize {
+        let room = most.saturating_sub(self.list.len());
+        let too_many = older.len().saturating_sub(room);
+        older.drain(..too_many);
+        older.append(&mut std::mem::take(self).last(MOST_REFUSED));
+        self.list = older;
+        too_many
     }
 
     /// The newest, at most so many, the oldest of them first.
@@ -171,22 +214,37 @@ impl Noted {
         self.accepted.is_empty() && self.refused.is_empty()
     }
 
-    /// Which token was accepted, and when: several times, if by several applications, by both secrets or in several minutes.
-    pub(super) fn accepted(&self) -> impl Iterator<Item = (ServiceTokenId, Timestamp)> {
-        self.accepted.iter().map(|(what, Accepted { last, .. })| (what.token, *last))
+    /// What was accepted, and when: a secret several times, if by several applications or in several minutes.
+    pub(super) fn accepted(&self) -> impl Iterator<Item = Used> {
+        self.accepted.iter().map(|(what, Accepted { last, .. })| {
+            let Acceptance { app, token, digest, .. } = *what;
+            Used { app, token, digest, last: *last }
+        })
+    }
+
+    /// How often, and of refusals the first byte of their id.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> Vec<(i64, Option<u8>)> {
+        let accepted = self.accepted.iter().map(|(_, accepted)| (accepted.requests, None));
+        accepted.chain(self.refused.iter().map(|refused| (1, Some(refused.id.as_bytes()[0])))).collect()
     }
 
     fn rows(&self) -> Vec<NewRow> {
-        let accepted = self.accepted.iter().map(|(what, Accepted { app, requests, .. })| NewRow {
-            id: format!("{}/{}/{}/{}", what.minute / MINUTE, what.app, what.token, what.secret.as_str()),
+        // Secrets that were the current one in turn have one row, which a statement must not write twice.
+        let mut counts = HashMap::<_, (&Arc<App>, i64)>::with_capacity(self.accepted.len());
+        for (what, Accepted { app, requests, .. }) in &self.accepted {
+            counts.entry((what.minute, what.app, what.token, what.secret)).or_insert((app, 0)).1 += requests;
+        }
+        let accepted = counts.into_iter().map(|((minute, id, token, secret), (app, requests))| NewRow {
+            id: format!("{}/{id}/{token}/{}", minute / MINUTE, secret.as_str()),
             account_id: app.account_id.to_string(),
-            at: what.minute,
+            at: minute,
             app: Some(Arc::clone(app)),
-            token_id: Some(what.token.to_string()),
-            secret: Some(what.secret.as_str()),
+            token_id: Some(token.to_string()),
+            secret: Some(secret.as_str()),
             reason: None,
             client: None,
-            requests: *requests,
+            requests,
         });
         let refused = self.refused.iter().map(|refused| NewRow {
             id: refused.id.to_string(),
@@ -228,7 +286,8 @@ impl Statements {
                     "INSERT INTO access_requests (id, account_id, at, app_id, app_domain, token_id, secret, reason, client, requests) \
                      SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, \
                      v.column10 FROM (VALUES {values}) AS v WHERE v.column10 > 0 \
-                     ON CONFLICT (id) DO UPDATE SET requests = access_requests.requests + excluded.requests"
+                     ON CONFLICT (id) DO UPDATE SET requests = access_requests.requests + excluded.requests \
+                     WHERE access_requests.reason IS NULL"
                 )
             }),
         }

@@ -10,7 +10,7 @@ use sqlx::AssertSqlSafe;
 
 use super::access_log::{self, Accesses};
 use super::engine::{Batched, CAP, Engine, Pool, Tx, on_engine};
-use super::{api_tokens, service_tokens};
+use super::{api_tokens, service_tokens, uses};
 
 /// What was used since the last flush.
 #[derive(Debug, Default)]
@@ -19,9 +19,15 @@ pub(super) struct Activity {
     pub(super) accesses: Arc<Accesses>,
 }
 
-/// What was noted, to be written.
+/// What was noted and is being written. Dropped before it is [`done`](Taken::done), all of it is noted again.
 #[derive(Debug)]
-pub(super) struct Noted {
+pub(super) struct Taken<'a> {
+    activity: &'a Activity,
+    noted: Noted,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
     api_tokens: HashMap<ApiTokenId, Timestamp>,
     accesses: access_log::Noted,
 }
@@ -33,10 +39,30 @@ impl Activity {
     }
 
     /// Takes what was noted, if anything was.
-    pub(super) fn take(&self) -> Option<Noted> {
+    pub(super) fn take(&self) -> Option<Taken<'_>> {
         let api_tokens = std::mem::take(&mut *self.api_tokens.lock().unwrap_or_else(PoisonError::into_inner));
         let noted = Noted { api_tokens, accesses: self.accesses.take() };
-        (!noted.api_tokens.is_empty() || !noted.accesses.is_empty()).then_some(noted)
+        let is_something = !noted.api_tokens.is_empty() || !noted.accesses.is_empty();
+        is_something.then_some(Taken { activity: self, noted })
+    }
+}
+
+impl Taken<'_> {
+    /// It is written, and need not be kept any more.
+    pub(super) fn done(mut self) {
+        self.noted = Noted::default();
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let Noted { api_tokens, accesses } = std::mem::take(&mut self.noted);
+        let mut known = self.activity.api_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, at) in api_tokens {
+            known.entry(id).and_modify(|known| *known = at.max(*known)).or_insert(at);
+        }
+        drop(known);
+        self.activity.accesses.give_back(accesses);
     }
 }
 
@@ -51,8 +77,8 @@ impl Noted {
         for (id, at) in &self.api_tokens {
             see(api_tokens::KIND, id.to_string(), *at);
         }
-        for (token, at) in self.accesses.accepted() {
-            see(service_tokens::KIND, token.to_string(), at);
+        for used in self.accesses.accepted() {
+            see(service_tokens::KIND, used.token.to_string(), used.last);
         }
         last.into_iter().map(|((kind, id), at)| (kind, id, at)).collect()
     }
@@ -62,6 +88,7 @@ impl Noted {
 #[derive(Debug)]
 pub(super) struct Statements {
     touch: Batched,
+    uses: uses::Statements,
     log: access_log::Statements,
 }
 
@@ -78,16 +105,18 @@ impl Statements {
                      WHERE activity.last_seen_at < excluded.last_seen_at"
                 )
             }),
+            uses: uses::Statements::new(engine),
             log: access_log::Statements::new(engine),
         }
     }
 
     /// Writes what was noted. A time never goes back, and what was deleted meanwhile stays gone.
-    pub(super) async fn write(&self, pool: &Pool, noted: &Noted) -> Result<(), sqlx::Error> {
-        let mut tx = pool.begin().await?;
+    pub(super) async fn write(&self, pool: &Pool, taken: &Taken<'_>) -> Result<(), sqlx::Error> {
+        let (noted, mut tx) = (&taken.noted, pool.begin().await?);
         for rows in noted.last_uses().chunks(CAP) {
             self.touch(&mut tx, rows).await?;
         }
+        self.uses.write(&mut tx, &noted.accesses).await?;
         self.log.write(&mut tx, &noted.accesses).await?;
         tx.commit().await
     }
@@ -115,4 +144,81 @@ pub(super) async fn forget(tx: &mut Tx, kind: &'static str, id: &str) -> Result<
         sqlx::query("DELETE FROM activity WHERE kind = $1 AND owner_id = $2").bind(kind).bind(id).execute(conn).await?;
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use hallpass_core::app::{App, Audience};
+    use hallpass_core::id::{AccountId, AppId, RequestId, ServiceTokenId};
+    use hallpass_core::secret::{SecretDigest, SecretSlot};
+    use hallpass_core::service_token::Name;
+
+    use super::super::access_log::Refused;
+    use super::*;
+
+    fn app(at: Timestamp) -> Arc<App> {
+        Arc::new(App {
+            id: AppId::from_bytes([1; 16]),
+            account_id: AccountId::from_bytes([2; 16]),
+            zone_id: None,
+            name: Name::parse("app").unwrap(),
+            aud: Audience::random([1; 32]),
+            patterns: Vec::new(),
+            session_seconds: 60,
+            credential_header: None,
+            service_auth_401: false,
+            revoked_before: None,
+            policies: Vec::new(),
+            body: serde_json::Map::new(),
+            created_at: at,
+            updated_at: at,
+        })
+    }
+
+    #[test]
+    fn what_was_not_written_is_noted_again_beside_what_came_since() {
+        let at = |second| Timestamp::from_micros(second * 1_000_000).unwrap();
+        let (activity, app) = (Activity::default(), app(at(0)));
+        let (caller, token) = (ApiTokenId::from_bytes([3; 16]), ServiceTokenId::from_bytes([4; 16]));
+        let use_all = |number: u8| {
+            let now = at(i64::from(number));
+            activity.note(caller, now);
+            let secret = (SecretSlot::Current, SecretDigest::from_stored([5; 32]));
+            activity.accesses.accepted(&app, token, secret, now);
+            for token in [Some(token), None] {
+                let id = RequestId::from_bytes([number; 16]);
+                let (account_id, client) = (app.account_id, [192, 0, 2, 7].into());
+                let app = Some(Arc::clone(&app));
+                activity.accesses.refused(Refused {
+                    id,
+                    account_id,
+                    at: now,
+                    app,
+                    token,
+                    reason: "x",
+                    client,
+                });
+            }
+        };
+        use_all(1);
+        let first = activity.take().unwrap();
+        assert!(activity.take().is_none());
+        use_all(2);
+        drop(first);
+        let all = activity.take().unwrap();
+        let last = at(2).as_micros();
+        let mut uses = all.noted.last_uses();
+        uses.sort();
+        assert_eq!(
+            uses,
+            [("api_token", caller.to_string(), last), ("service_token", token.to_string(), last)]
+        );
+        assert_eq!(
+            all.noted.accesses.counts(),
+            [(2, None), (1, Some(1)), (1, Some(2)), (1, Some(1)), (1, Some(2))]
+        );
+        all.done();
+        assert!(activity.take().is_none());
+        assert_eq!(activity.accesses.left_out(), 0);
+    }
 }

@@ -78,12 +78,16 @@ impl Statements {
         }
     }
 
-    /// Raises the revision by the number of entries and writes each under its own number.
+    /// Raises the revision by the number of entries and writes each under its own number. The newest time of all is kept beside the
+    /// revision: a clock may have been set back between two entries.
     pub(super) async fn record(&self, tx: &mut Tx, entries: &[Entry]) -> Result<(), sqlx::Error> {
         let raised = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+        let newest = entries.iter().map(|entry| entry.at.as_micros()).max().unwrap_or_default();
         let top = on_engine!(Tx, tx, conn => {
-            let raising = sqlx::query_scalar::<_, i64>("UPDATE revision SET n = n + $1 RETURNING n").bind(raised);
-            raising.fetch_one(conn).await?
+            let raising = sqlx::query_scalar::<_, i64>(
+                "UPDATE revision SET n = n + $1, newest = CASE WHEN newest < $2 THEN $2 ELSE newest END RETURNING n",
+            );
+            raising.bind(raised).bind(newest).fetch_one(conn).await?
         });
         let numbered: Vec<_> = (top - raised + 1..).zip(entries).collect();
         for entries in numbered.chunks(CAP) {

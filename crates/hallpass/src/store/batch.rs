@@ -291,7 +291,7 @@ impl Batch {
         token: &Arc<ServiceToken>,
         digest: &SecretDigest,
     ) -> Outcome {
-        self.digests.push(DigestWork::Create(DigestOwner::service_token(token.id), *digest));
+        self.digests.push(DigestWork::Create(DigestOwner::current_of(token), *digest));
         let imported = *grant.actor() == Actor::System(SystemReason::Import);
         let detail = Detail {
             name: Some(token.name.as_str()),
@@ -357,10 +357,10 @@ impl Batch {
         let work = match (secret, fresh) {
             (SecretChange::Keep, _) => None,
             (SecretChange::Replace, Some(fresh)) => {
-                Some(DigestWork::Replace(DigestOwner::service_token(id), *fresh))
+                Some(DigestWork::Replace(DigestOwner::current_of(&after), *fresh))
             }
             (SecretChange::ReplaceCurrentOnly, Some(fresh)) => {
-                Some(DigestWork::ReplaceCurrent(DigestOwner::service_token(id), *fresh))
+                Some(DigestWork::ReplaceCurrent(DigestOwner::current_of(&after), *fresh))
             }
             // Whoever asks for a change that may rotate brings a fresh digest; without one there is nothing to replace it by.
             (SecretChange::Replace | SecretChange::ReplaceCurrentOnly, None) => return Err(Refusal::Changed),

@@ -2,17 +2,22 @@
 //! schema up to date, and it works beside a running server.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::{fs, io};
 
 use hallpass_core::id::AccountId;
+use hallpass_core::policy::Policy;
 use hallpass_core::time::Timestamp;
 use sqlx::FromRow;
 
 use super::api_tokens::{self, StoredApiToken};
 use super::engine::{self, Engine, Log, Pool, on_engine};
 use super::error::StoreError;
-use super::{Location, database_file, signing_keys};
-use crate::signing_keys::{StoredKey, publish};
+use super::guarded::{self, Guarded, Which};
+use super::signing_keys::KeyRow;
+use super::{Location, database_file, policy_rows, signing_keys};
+use crate::server_key::ServerKey;
+use crate::signing_keys::{KeyState, StoredKey, WrapKey, publish};
 
 /// A store that is only looked at.
 #[derive(Debug)]
@@ -98,6 +103,30 @@ pub struct ServiceTokenCounts {
     pub seen: i64,
     /// Enabled and not expired, made long ago, and not seen for as long.
     pub idle: i64,
+}
+
+/// What the gate judges and signs by, in one state of the store.
+#[derive(Debug)]
+pub struct GateLook {
+    /// The applications with their policies, and the groups.
+    pub guarded: Guarded,
+    /// All policies, also those that no application uses.
+    pub policies: Vec<Arc<Policy>>,
+    /// The keys that sign now, and those that will next.
+    pub keys: Vec<KeyLook>,
+}
+
+/// A signing key that has a private half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyLook {
+    /// The account whose assertions it signs.
+    pub account_id: AccountId,
+    /// Its name, which is published.
+    pub kid: String,
+    /// Whether it signs now, or will next.
+    pub signs: bool,
+    /// Whether its private half opens; `None` where there was no server key to try.
+    pub opens: Option<bool>,
 }
 
 impl Look {
@@ -268,6 +297,26 @@ impl Look {
             Err(error) => Err(StoreError::Corrupt(error.to_string())),
         };
         signing_keys::by_account(rows)?.into_iter().map(publish).collect()
+    }
+
+    /// What the gate judges and signs by. Signing keys are opened under `key`, if there is one, and closed again.
+    pub async fn gate(&self, key: Option<&ServerKey>) -> Result<GateLook, StoreError> {
+        let mut tx = self.pool.begin_reading().await?;
+        let guarded = guarded::load(&mut tx).await?;
+        let policies = policy_rows::read(&mut tx, &Which::All).await?;
+        let rows = on_engine!(Tx, &mut tx, conn => {
+            sqlx::query_as::<_, KeyRow>(signing_keys::KEYS).fetch_all(conn).await?
+        });
+        let wrap = key.map(WrapKey::new);
+        let mut keys = Vec::new();
+        for (account_id, stored) in signing_keys::by_account(rows)? {
+            for key in stored.into_iter().filter(|key| key.state != KeyState::Previous) {
+                let opens = wrap.as_ref().map(|wrap| key.opens(wrap, account_id));
+                keys.push(KeyLook { account_id, signs: key.state == KeyState::Current, kid: key.kid, opens });
+            }
+        }
+        let policies = policies.into_iter().map(|stored| stored.policy).collect();
+        Ok(GateLook { guarded, policies, keys })
     }
 
     /// All API tokens.

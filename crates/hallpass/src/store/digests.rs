@@ -2,6 +2,7 @@
 
 use hallpass_core::id::{ApiTokenId, ServiceTokenId, UserId};
 use hallpass_core::secret::SecretDigest;
+use hallpass_core::service_token::ServiceToken;
 use sqlx::AssertSqlSafe;
 
 use super::engine::{Batched, CAP, Engine, Tx, expect_rows, on_engine};
@@ -10,24 +11,30 @@ use super::{accounts, api_tokens, service_tokens};
 /// The version of the server key under which digests are made. There is one so far.
 const KEY_VERSION: i64 = 1;
 
-/// Whose digest it is: the kind of record, and its id.
+/// Whose digest it is: the kind of record, its id, and the number of a service token's secret.
 #[derive(Debug, Clone)]
 pub(super) struct DigestOwner {
     kind: &'static str,
     id: String,
+    secret_version: Option<u32>,
 }
 
 impl DigestOwner {
     pub(super) fn service_token(id: ServiceTokenId) -> Self {
-        Self { kind: service_tokens::KIND, id: id.to_string() }
+        Self { kind: service_tokens::KIND, id: id.to_string(), secret_version: None }
+    }
+
+    /// For the digest of the secret that is the current one of a service token.
+    pub(super) fn current_of(token: &ServiceToken) -> Self {
+        Self { secret_version: Some(token.secret_version), ..Self::service_token(token.id) }
     }
 
     pub(super) fn api_token(id: ApiTokenId) -> Self {
-        Self { kind: api_tokens::KIND, id: id.to_string() }
+        Self { kind: api_tokens::KIND, id: id.to_string(), secret_version: None }
     }
 
     pub(super) fn user(id: UserId) -> Self {
-        Self { kind: accounts::USER_KIND, id: id.to_string() }
+        Self { kind: accounts::USER_KIND, id: id.to_string(), secret_version: None }
     }
 }
 
@@ -53,10 +60,11 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn new(engine: Engine) -> Self {
         Self {
-            insert: Batched::new(engine, 5, |values| {
+            insert: Batched::new(engine, 6, |values| {
                 format!(
-                    "INSERT INTO digests (kind, owner_id, slot, key_version, digest) \
-                     SELECT v.column1, v.column2, v.column3, v.column4, v.column5 FROM (VALUES {values}) AS v WHERE v.column1 <> ''"
+                    "INSERT INTO digests (kind, owner_id, slot, key_version, digest, secret_version) \
+                     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6 FROM (VALUES {values}) AS v \
+                     WHERE v.column1 <> ''"
                 )
             }),
         }
@@ -109,7 +117,8 @@ impl Statements {
                     .bind(row.map_or("", |(owner, _)| owner.id.as_str()))
                     .bind("current")
                     .bind(KEY_VERSION)
-                    .bind(row.map_or(&[] as &[u8], |(_, digest)| digest.as_bytes().as_slice()));
+                    .bind(row.map_or(&[] as &[u8], |(_, digest)| digest.as_bytes().as_slice()))
+                    .bind(row.and_then(|(owner, _)| owner.secret_version).map(i64::from));
             }
             query.execute(conn).await?.rows_affected()
         });

@@ -10,9 +10,7 @@ use hallpass_core::decision::KnownServiceToken;
 use hallpass_core::id::{AccountId, ServiceTokenId};
 use hallpass_core::organization::Organization;
 use hallpass_core::policy::Group;
-use hallpass_core::secret::SecretDigest;
 use hallpass_core::time::Timestamp;
-use sqlx::FromRow;
 use tokio::sync::oneshot;
 
 use super::concern::Concern;
@@ -21,12 +19,10 @@ use super::error::StoreError;
 use super::followers::{Follower, Reading};
 use super::signing_keys::Opened;
 use super::writer::CHANGES_KEPT;
-use super::{Store, guarded, organizations, service_tokens, signing_keys};
+use super::{Store, gate_tokens, guarded, organizations, service_tokens, signing_keys};
 use crate::server_key::ServerKey;
 use crate::signing_keys::{KeySet, WrapKey};
 
-/// How many tokens are read at once: few enough for a database that ends long statements.
-const PAGE: i64 = 20_000;
 /// How long reading everything may take.
 const WHOLE_TIME: Duration = Duration::from_mins(5);
 
@@ -187,20 +183,7 @@ impl GateFeed {
                 }
             }
             if !gone.is_empty() {
-                let rows = on_engine!(Tx, &mut tx, conn => {
-                    sqlx::query_as::<_, Row>(
-                        "SELECT t.id, t.account_id, t.client_id, t.name, t.enabled, t.expires_at, t.previous_secret_until, \
-                         c.digest AS current_digest, p.digest AS previous_digest FROM service_tokens t \
-                         JOIN digests c ON c.kind = 'service_token' AND c.owner_id = t.id AND c.slot = 'current' \
-                         LEFT JOIN digests p ON p.kind = 'service_token' AND p.owner_id = t.id AND p.slot = 'previous' \
-                         WHERE t.id IN (SELECT object_id FROM changes WHERE revision > $1 AND kind = 'service_token')",
-                    )
-                    .bind(known)
-                    .fetch_all(conn)
-                    .await?
-                });
-                for row in rows {
-                    let token = GateToken::try_from(row)?;
+                for token in gate_tokens::changed(&mut tx, known).await? {
                     gone.remove(&token.known.id);
                     news.tokens.push(token);
                 }
@@ -215,21 +198,26 @@ impl GateFeed {
         .await
     }
 
-    /// Everything; the tokens one by one, so that they are in memory only once.
+    /// How many tokens there are.
+    pub async fn tokens(&self) -> Result<usize, StoreError> {
+        self.in_time(WHOLE_TIME, async |pool| {
+            let count = on_engine!(Pool, &pool, pool => {
+                sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM service_tokens").fetch_one(pool).await?
+            });
+            Ok(usize::try_from(count).unwrap_or_default())
+        })
+        .await
+    }
+
+    /// Everything; the tokens one by one, so that they are in memory only once. They may be newer than the revision that is told: their
+    /// changes come once more.
     pub async fn everything(&self, mut each: impl FnMut(GateToken)) -> Result<News, StoreError> {
         self.in_time(WHOLE_TIME, async |pool| {
             let mut tx = pool.begin_reading().await?;
             let mut news = begin_news(&mut tx).await?;
-            let mut last = String::new();
-            loop {
-                let rows = page(&mut tx, &last).await?;
-                let Some(end) = rows.last() else { break };
-                last.clone_from(&end.id);
-                // One without a secret opens nothing.
-                for row in rows.into_iter().filter(|row| !row.current_digest.is_empty()) {
-                    each(GateToken::try_from(row)?);
-                }
-            }
+            gate_tokens::all(&pool, &mut tx, &mut each).await?;
+            // The file may have been replaced while tokens were read from what was in its place.
+            pool.expect_file(self.file).await?;
             news.guards = Some(self.guards(&mut tx).await?);
             tx.commit().await?;
             Ok(news)
@@ -269,90 +257,11 @@ impl GateFeed {
     }
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    account_id: String,
-    client_id: String,
-    name: String,
-    enabled: bool,
-    expires_at: Option<i64>,
-    previous_secret_until: Option<i64>,
-    #[sqlx(default)]
-    current_digest: Vec<u8>,
-    #[sqlx(default)]
-    previous_digest: Option<Vec<u8>>,
-}
-
-impl TryFrom<Row> for GateToken {
-    type Error = StoreError;
-
-    fn try_from(row: Row) -> Result<Self, StoreError> {
-        let corrupt = |what: &str| StoreError::Corrupt(format!("service token {}: {what}", row.id));
-        let time = |micros: i64| Timestamp::from_micros(micros).ok_or_else(|| corrupt("a time out of range"));
-        let digest = |bytes: &[u8]| {
-            let bytes = <[u8; 32]>::try_from(bytes).map_err(|_| corrupt("a digest has another length"))?;
-            Ok::<_, StoreError>(SecretDigest::from_stored(bytes))
-        };
-        let previous = match (&row.previous_digest, row.previous_secret_until) {
-            (Some(bytes), Some(until)) => Some((digest(bytes)?, time(until)?)),
-            (Some(_), None) | (None, _) => None,
-        };
-        let known = KnownServiceToken {
-            id: row.id.parse().map_err(|_| corrupt("its id"))?,
-            account_id: row.account_id.parse().map_err(|_| corrupt("account_id"))?,
-            name: row.name.as_str().into(),
-            enabled: row.enabled,
-            expires_at: row.expires_at.map(time).transpose()?,
-            current: digest(&row.current_digest)?,
-            previous,
-        };
-        Ok(Self { client_id: row.client_id.parse().map_err(|_| corrupt("client_id"))?, known })
-    }
-}
-
-/// The tokens that follow an id, with their digests: two walks along an index, side by side. A join would look for each digest anew.
-async fn page(tx: &mut Tx, after: &str) -> Result<Vec<Row>, StoreError> {
-    let mut rows = on_engine!(Tx, tx, conn => {
-        sqlx::query_as::<_, Row>(
-            "SELECT id, account_id, client_id, name, enabled, expires_at, previous_secret_until \
-             FROM service_tokens WHERE id > $1 ORDER BY id LIMIT $2",
-        )
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(conn)
-        .await?
-    });
-    let Some(end) = rows.last() else { return Ok(rows) };
-    let digests = on_engine!(Tx, tx, conn => {
-        sqlx::query_as::<_, (String, String, Vec<u8>)>(
-            "SELECT owner_id, slot, digest FROM digests WHERE kind = 'service_token' AND owner_id > $1 AND owner_id <= $2 \
-             ORDER BY owner_id",
-        )
-        .bind(after)
-        .bind(&end.id)
-        .fetch_all(conn)
-        .await?
-    });
-    let mut digests = digests.into_iter().peekable();
-    for row in &mut rows {
-        while let Some((owner, slot, digest)) = digests.next_if(|(owner, ..)| *owner <= row.id) {
-            match slot.as_str() {
-                "current" if owner == row.id => row.current_digest = digest,
-                "previous" if owner == row.id => row.previous_digest = Some(digest),
-                _ => {}
-            }
-        }
-    }
-    Ok(rows)
-}
-
 /// The revision of what is going to be read, and the newest time in it.
 async fn begin_news(tx: &mut Tx) -> Result<News, StoreError> {
     let (revision, newest) = on_engine!(Tx, tx, conn => {
-        let revision = sqlx::query_scalar::<_, i64>("SELECT n FROM revision").fetch_one(&mut *conn).await?;
-        let newest = sqlx::query_scalar::<_, i64>("SELECT at FROM audit ORDER BY revision DESC LIMIT 1");
-        (revision, newest.fetch_optional(conn).await?)
+        sqlx::query_as::<_, (i64, i64)>("SELECT n, newest FROM revision").fetch_one(conn).await?
     });
-    Ok(News { revision, newest: newest.and_then(Timestamp::from_micros), ..News::default() })
+    let newest = Timestamp::from_micros(newest);
+    Ok(News { revision, newest, ..News::default() })
 }

@@ -41,20 +41,17 @@ struct Row {
 }
 
 impl Store {
-    /// The inactive tokens of an account, longest unused first, a thousand at most: what [`Self::end_inactive`] would take now. Empty
-    /// where the account's organization does not ask for it.
+    /// The inactive tokens of the grant's account, longest unused first, a thousand at most: what [`Self::end_inactive`] would take now
+    /// if the account's organization asked for this.
     pub async fn inactive_tokens(
         &self,
         grant: &Grant,
+        inactivity: Inactivity,
         now: Timestamp,
     ) -> Result<Vec<InactiveToken>, StoreError> {
         let Some(account) = grant.scope().account() else { return Ok(Vec::new()) };
         in_time(async {
             let mut tx = self.readers().begin_reading().await?;
-            let stored = organizations::read(&mut tx, account).await?;
-            let Some(inactivity) = stored.and_then(|stored| stored.organization.inactivity) else {
-                return Ok(Vec::new());
-            };
             let found = find(&mut tx, account, inactivity, now, None).await?;
             tx.commit().await?;
             let token = |row: Row| {
@@ -75,17 +72,15 @@ impl Store {
     pub async fn end_inactive(&self, world: &World) -> Result<u64, StoreError> {
         let mut ended = 0;
         for organization in self.organizations().all().await? {
-            if organization.inactivity.is_none() {
-                continue;
-            }
+            let Some(inactivity) = organization.inactivity else { continue };
             let account = organization.account_id;
             let grant =
                 || Grant::system(SystemReason::Inactivity, Scope::Account(account), world.request_id());
-            for token in self.inactive_tokens(&grant(), world.now()).await? {
+            for token in self.inactive_tokens(&grant(), inactivity, world.now()).await? {
                 let grant = grant();
                 match self.write(&grant, world.now(), Work::EndInactive(token.id)).await {
                     Ok(_) => ended += 1,
-                    // It was used or changed meanwhile, or another node was first.
+                    // It was used or changed meanwhile, the organization asks for something else, or another node was first.
                     Err(WriteError::Refused(_)) => {}
                     Err(WriteError::Store(error)) => return Err(error),
                 }

@@ -20,6 +20,7 @@ pub mod error;
 mod followers;
 mod founding;
 pub mod gate_feed;
+mod gate_tokens;
 pub mod groups;
 pub mod guarded;
 mod hosts;
@@ -33,6 +34,7 @@ mod references;
 pub mod service_tokens;
 pub mod signing_keys;
 pub mod statistics;
+pub mod uses;
 mod writer;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -113,7 +115,7 @@ struct Inner {
     writer: mpsc::Sender<Message>,
     callers: Arc<Callers>,
     followers: Followers,
-    activity: Activity,
+    activity: Arc<Activity>,
     statistics: Statistics,
     digest_key: DigestKey,
     wrap_key: WrapKey,
@@ -167,6 +169,7 @@ impl Store {
         let engine = pools.writer.engine();
         let statistics = Statistics::default();
         let followers = Followers::default();
+        let noted = Arc::<Activity>::default();
         let writer = Writer {
             statistics: statistics.clone(),
             pool: pools.writer.clone(),
@@ -177,6 +180,7 @@ impl Store {
             digests: digests::Statements::new(engine),
             audit: audit::Statements::new(engine),
             activity: activity::Statements::new(engine),
+            noted: Arc::clone(&noted),
         };
         let writing = writer.start(queue).map_err(OpenError::Thread)?;
         let inner = Arc::new(Inner {
@@ -185,7 +189,7 @@ impl Store {
             writer: sender,
             callers,
             followers,
-            activity: Activity::default(),
+            activity: noted,
             statistics,
             digest_key: key.digest_key(),
             wrap_key: WrapKey::new(key),
@@ -198,10 +202,8 @@ impl Store {
 
     /// Ends the store: what was accepted is written, then the connections are closed.
     pub async fn close(self) {
-        if let Some(noted) = self.inner.activity.take() {
-            // Without a writer, nobody will ask when a token was last used.
-            let _ = self.inner.writer.send(Message::Note(noted)).await;
-        }
+        // Without a writer, nobody will ask when a token was last used.
+        let _ = self.inner.writer.send(Message::Note).await;
         let writing = self.inner.writing.lock().await.take();
         let readers = self.inner.readers();
         let callers = Arc::clone(&self.inner.callers);
@@ -410,11 +412,7 @@ async fn upkeep(store: std::sync::Weak<Inner>) {
             _ = touch.tick() => {
                 let Some(inner) = store.upgrade() else { return };
                 // A full queue is no reason to stop following: what was noted stays noted until the next time.
-                if let Ok(place) = inner.writer.try_reserve()
-                    && let Some(noted) = inner.activity.take()
-                {
-                    place.send(Message::Note(noted));
-                }
+                let _ = inner.writer.try_send(Message::Note);
             }
             _ = prune.tick() => {
                 let Some(inner) = store.upgrade() else { return };

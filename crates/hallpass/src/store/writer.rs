@@ -33,8 +33,8 @@ pub(super) const CHANGES_KEPT: i64 = 100_000;
 pub(super) enum Message {
     /// Make a change.
     Write(Box<Job>),
-    /// Write down when things were last used, and what the gate decided.
-    Note(activity::Noted),
+    /// Write down when things were last used, and what the gate decided, as far as it is noted.
+    Note,
     /// Forget old change rows.
     Prune,
     /// Forget what the gate decided before this time.
@@ -60,6 +60,7 @@ pub(super) struct Writer {
     pub(super) digests: digests::Statements,
     pub(super) audit: audit::Statements,
     pub(super) activity: activity::Statements,
+    pub(super) noted: Arc<activity::Activity>,
 }
 
 /// How a transaction failed.
@@ -130,7 +131,7 @@ impl Writer {
 
     async fn run_chore(&self, chore: Message) {
         match chore {
-            Message::Note(noted) => self.note(&noted).await,
+            Message::Note => self.note().await,
             Message::Prune => self.prune().await,
             Message::ForgetAccesses(before) => self.forget_accesses(before).await,
             Message::Write(_) => {}
@@ -222,9 +223,14 @@ impl Writer {
         Ok(outcomes)
     }
 
-    async fn note(&self, noted: &activity::Noted) {
-        if let Err(error) = self.activity.write(&self.pool, noted).await {
-            tracing::warn!(%error, "could not write down what was used");
+    /// What cannot be written now is tried again the next time. Where a commit was lost on its way, acceptances may be counted twice.
+    async fn note(&self) {
+        let Some(taken) = self.noted.take() else { return };
+        match self.activity.write(&self.pool, &taken).await {
+            Ok(()) => taken.done(),
+            Err(error) => {
+                tracing::warn!(%error, "could not write down what was used; it will be tried again");
+            }
         }
     }
 

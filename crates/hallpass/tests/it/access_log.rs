@@ -7,7 +7,7 @@ use hallpass::store::access_log::Refused;
 use hallpass::tasks::Tasks;
 use hallpass_core::app::{App, Audience};
 use hallpass_core::id::{AppId, RequestId, ServiceTokenId};
-use hallpass_core::secret::SecretSlot;
+use hallpass_core::secret::{SecretDigest, SecretSlot};
 use hallpass_core::service_token::Name;
 use serde_json::{Value, json};
 
@@ -62,11 +62,13 @@ both_engines!(acceptances_are_counted_by_the_minute_and_refusals_are_kept, |serv
     let (home, accesses, app) = (server.home.clone(), server.store.accesses(), app(&server));
     let token = server.make_service_token(&home, json!({"name": "ci"})).await;
     let id: ServiceTokenId = text(&token["id"]).parse().unwrap();
-    for secret in [SecretSlot::Current, SecretSlot::Current, SecretSlot::Previous] {
-        accesses.accepted(&app, id, secret, server.now());
+    // Twice the current secret, and rotated in between.
+    for (secret, digest) in [(SecretSlot::Current, 1), (SecretSlot::Current, 2), (SecretSlot::Previous, 1)] {
+        accesses.accepted(&app, id, (secret, SecretDigest::from_stored([digest; 32])), server.now());
     }
     server.advance("61s");
-    accesses.accepted(&app, id, SecretSlot::Current, server.now());
+    let secret = (SecretSlot::Current, SecretDigest::from_stored([2; 32]));
+    accesses.accepted(&app, id, secret, server.now());
     accesses.refused(refused(&server, 1, Some(id)));
 
     let key = server.key(&home);

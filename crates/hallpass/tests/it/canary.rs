@@ -52,25 +52,36 @@ async fn canary(engine: Engine) {
     let dump = watch.search(&installation, &process).await;
     assert!(dump.contains(&client_id), "the dump shows what a dump should show");
     assert!(process.log().contains("service_tokens"), "{}", process.log());
+    end(&mut process);
+    watch.search(&installation, &process).await;
+}
+
+/// Ends a server: from then on its log is complete.
+pub(crate) fn end(process: &mut Process) {
     process.signal("TERM");
     let deadline = Instant::now() + Duration::from_secs(30);
     while process.child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "the server does not stop");
         std::thread::sleep(Duration::from_millis(10));
     }
-    watch.search(&installation, &process).await;
 }
 
 /// What is looked for, and where besides logs and store.
 #[derive(Default)]
-struct Watch {
-    secrets: BTreeSet<String>,
-    replies: Vec<(String, String)>,
+pub(crate) struct Watch {
+    pub(crate) secrets: BTreeSet<String>,
+    pub(crate) replies: Vec<(String, String)>,
 }
 
 impl Watch {
     /// Sends a request and keeps the reply. A secret that the reply is there to show becomes one to look for.
-    async fn send(&mut self, actor: &Actor, method: &str, path: &str, body: impl ToString) -> Value {
+    pub(crate) async fn send(
+        &mut self,
+        actor: &Actor,
+        method: &str,
+        path: &str,
+        body: impl ToString,
+    ) -> Value {
         let sent = body.to_string();
         let reply = actor.send(method, path, Some(sent.clone().into_bytes())).await;
         let result = &reply.body["result"];
@@ -96,7 +107,7 @@ impl Watch {
     }
 
     /// Looks for every secret everywhere, and gives a dump of the tables.
-    async fn search(&self, installation: &Installation, process: &Process) -> String {
+    pub(crate) async fn search(&self, installation: &Installation, process: &Process) -> String {
         let mut places = self.replies.clone();
         places.push(("the log".to_owned(), process.log()));
         let mut database = Database::open(&installation.place.location).await;
@@ -273,7 +284,7 @@ async fn wrong_places(installation: &Installation, process: &Process, watch: &mu
             owner.send(method, &path, None).await;
         }
     }
-    no_http(process, secret);
+    no_http(&process.api, secret);
 }
 
 async fn wrong_fields(installation: &Installation, process: &Process, watch: &mut Watch, secret: &str) {
@@ -435,8 +446,8 @@ async fn wrong_headers(installation: &Installation, process: &Process, watch: &m
 }
 
 /// Sends what is no HTTP, with a secret in it.
-fn no_http(process: &Process, secret: &str) {
-    let address = process.api.strip_prefix("http://").unwrap();
+pub(crate) fn no_http(url: &str, secret: &str) {
+    let address = url.strip_prefix("http://").unwrap();
     for text in [
         format!("{secret}\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nAuthorization Bearer {secret}\r\n\r\n"),

@@ -85,6 +85,10 @@ async fn service_token_lives(server: &TestServer, tokens: &ServiceTokens) {
     assert_eq!(refreshed.expires_at, "2026-06-04T12:00:01Z".parse().unwrap());
     assert_eq!((refreshed.client_secret, refreshed.client_secret_version), (None, 4));
     server.advance("-24h");
+    let uses = tokens.last_uses(made.id, Paging::default()).await.unwrap();
+    assert_eq!((uses.items.len(), uses.result_info.total_count), (0, Some(0)));
+    let uses = tokens.all_last_uses(made.id, Paging::default());
+    assert_eq!(uses.try_collect::<Vec<_>>().await.unwrap(), []);
 
     let list = ListServiceTokens { name: Some("renamed".to_owned()), ..Default::default() };
     let page = tokens.list(&list).await.unwrap();
@@ -274,9 +278,10 @@ both_engines!(an_organization_and_its_keys_through_the_client, |server: TestServ
     let spec = ReplaceOrganization { auth_domain: "test.example.com".to_owned(), ..Default::default() };
     let created = organizations.create(&spec).await.unwrap();
     assert_eq!((created.auth_domain.as_str(), created.name), ("test.example.com", made.name));
-    let unused = organizations.inactive_service_tokens(Paging::default()).await.unwrap();
+    assert_eq!(told(organizations.inactive_service_tokens(None, Paging::default()).await).1, 400);
+    let unused = organizations.inactive_service_tokens(Some(30), Paging::default()).await.unwrap();
     assert!(unused.items.is_empty());
-    let unused = organizations.all_inactive_service_tokens(Paging::default());
+    let unused = organizations.all_inactive_service_tokens(Some(30), Paging::default());
     assert_eq!(unused.try_collect::<Vec<_>>().await.unwrap(), []);
     let fields = [("deny_unmatched_requests".to_owned(), true.into())].into_iter().collect();
     let merged = organizations.merge(&fields).await.unwrap();

@@ -482,7 +482,30 @@ fn the_image_starts_the_binary_with_arguments_that_it_takes_and_trusts_nobody() 
     assert_eq!(status, 0, "{error}");
     let user = last.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
     assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "{user}");
-    assert!(!last.contains("TRUSTED_PEERS"));
+    assert_eq!(trusting(&image), None);
+}
+
+/// The first line, unless it is off, that speaks of trust, in whichever spelling: that of a file, a variable or a flag.
+fn trusting(text: &str) -> Option<&str> {
+    let mut lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.find(|line| line.to_ascii_lowercase().contains("trust"))
+}
+
+#[test]
+fn nothing_that_is_shipped_lets_anybody_speak_for_clients_beyond_this_machine() {
+    let trusts = |setting: &&Setting| setting.key.contains("trust");
+    let settings: Vec<_> = SETTINGS.iter().filter(trusts).collect();
+    assert!(settings.iter().any(|setting| setting.key == "gate.trust_everyone"));
+    // Each of them would be found, however it is given.
+    for Setting { name, flag, variable, .. } in settings {
+        for line in [format!("{name} = x"), format!("ENV {variable}=x"), format!("CMD [\"--{flag}\"]")] {
+            assert_eq!(trusting(&line), Some(line.as_str()));
+            assert_eq!(trusting(&format!("# {line}")), None);
+        }
+    }
+    for path in ["deploy/Dockerfile", "deploy/hallpass.toml", "deploy/hallpass.service"] {
+        assert_eq!(trusting(&document(path)), None, "{path}");
+    }
 }
 
 #[test]

@@ -348,6 +348,125 @@ both_places!(api_tokens_with_more_than_they_need_are_named, |place: Place| async
     assert!(!report.contains("narrow") && !report.contains("\\\"off"), "{report}");
 });
 
+both_places!(
+    policies_that_no_machine_can_satisfy_are_named_with_their_applications,
+    |place: Place| async move {
+        let first = founded(place);
+        let process = first.serve();
+        let key = first.key_actor(&process);
+        let access = format!("/accounts/{}/access", first.account_id);
+        let (person, any) =
+            (json!({"email": {"email": "ada@example.org"}}), json!({"any_valid_service_token": {}}));
+        let people = json!({"name": "people", "include": [person]});
+        let people = key.post(&format!("{access}/groups"), people).await.result(201);
+        let people = json!({"group": {"id": people["id"]}});
+        let make_app = async |name: &str, policies: Value| {
+            let domain = format!("{name}.example.com");
+            let app = json!({"type": "self_hosted", "name": name, "domain": domain, "policies": policies});
+            key.post(&format!("{access}/apps"), app).await.result(201)
+        };
+        let fine = json!([
+            {"name": "any", "decision": "non_identity", "include": [person, any], "exclude": [people]},
+            {"name": "everybody", "decision": "bypass", "include": [{"everyone": {}}]},
+            {"name": "visitors", "decision": "allow", "include": [person]},
+            {"name": "nobody", "decision": "deny", "include": [people]},
+        ]);
+        make_app("open", fine).await;
+        let visited = visit(&first.place, &[]);
+        visited.is_clean();
+        visited.says("ok", "no Service Auth or Bypass policy asks for what no machine can satisfy");
+        assert!(!visited.found("warning").iter().any(|what| what.contains("no machine")));
+
+        let shut = json!([
+            {"name": "of people", "decision": "non_identity", "include": [person]},
+            {"name": "with posture", "decision": "non_identity", "include": [any], "require": [{"device_posture": {}}]},
+            {"name": "of a group", "decision": "non_identity", "include": [people]},
+            {"name": "by token", "decision": "bypass", "include": [any]},
+            {"name": "after all", "decision": "non_identity", "include": [any, people]},
+        ]);
+        let shut = make_app("shut", shut).await;
+        let unused = json!({"name": "unused", "decision": "non_identity", "include": []});
+        key.post(&format!("{access}/policies"), unused).await.result(201);
+        let visited = visit(&first.place, &[]);
+        visited.is_clean();
+        for (name, policy) in
+            [("of people", 0_usize), ("with posture", 1), ("of a group", 2), ("by token", 3)]
+        {
+            let what = format!(
+                "policy {name:?} ({}) of account {} can be satisfied by no machine; application \"shut\" ({}) uses it",
+                text(&shut["policies"][policy]["id"]),
+                first.account_id,
+                text(&shut["id"]),
+            );
+            visited.says("warning", &what);
+        }
+        visited.says("note", "can be satisfied by no machine; no application uses it");
+        let of_policies =
+            |severity| visited.found(severity).iter().filter(|what| what.starts_with("policies: ")).count();
+        assert_eq!((of_policies("warning"), of_policies("note"), of_policies("ok")), (4, 1, 0));
+        assert!(!visited.report.to_string().contains("ada@example.org"));
+    }
+);
+
+both_places!(
+    signing_keys_that_do_not_open_or_are_missing_are_said_with_their_account,
+    |place: Place| async move {
+        let first = founded(place);
+        visit(&first.place, &[]).says("ok", "no application needs a signing key yet");
+        let process = first.serve();
+        let app = json!({"type": "self_hosted", "name": "n", "domain": "app.example.com", "policies": []});
+        let apps = format!("/accounts/{}/access/apps", first.account_id);
+        first.key_actor(&process).post(&apps, app).await.result(201);
+        // Nobody makes new keys meanwhile.
+        process.kill();
+        let visited = visit(&first.place, &[]);
+        visited.is_clean();
+        visited.says("ok", "2 signing keys looked at: each opens under the server key");
+
+        let file = match &first.place.location {
+            Location::Directory(directory) => key_file(directory),
+            Location::Postgres(_) => first.file("server.key"),
+        };
+        let right = fs::read_to_string(&file).unwrap();
+        fs::write(&file, "7b".repeat(32)).unwrap();
+        let foreign = visit(&first.place, &[]);
+        foreign.says("ok", "without the right server key, none was opened");
+        assert_eq!(foreign.found("problem").len(), 1, "{:#}", foreign.report);
+        fs::write(&file, right).unwrap();
+
+        let mut database = Database::open(&first.place.location).await;
+        let sql = "SELECT kid, modulus FROM signing_keys ORDER BY state";
+        let keys = database.rows::<(String, String)>(sql).await;
+        let [(current, modulus), (next, _)] = keys.as_slice() else { panic!("{keys:?}") };
+        if let Database::Sqlite(connection) = database {
+            sqlx::Connection::close(connection).await.unwrap();
+        }
+        let of_account = format!("of account {} does not open", first.account_id);
+        // Another key's private half.
+        let exchange = "UPDATE signing_keys SET wrapped = (SELECT k.wrapped FROM signing_keys k WHERE k.state = 'current') \
+                        WHERE state = 'next'";
+        execute(&first.place, exchange).await;
+        let visited = visit(&first.place, &[]);
+        visited.is_clean();
+        visited.says("warning", &format!("the next signing key {next} {of_account}"));
+        // Another key's public half.
+        let exchange = "UPDATE signing_keys SET modulus = 'AQAB' WHERE state = 'current'";
+        execute(&first.place, exchange).await;
+        let visited = visit(&first.place, &[]);
+        visited.says("problem", &format!("the signing key {current} {of_account}"));
+        assert_eq!(visited.found("problem").len(), 1);
+        assert!(!visited.report.to_string().contains(modulus.as_str()));
+
+        let account = format!("account {} has applications", first.account_id);
+        execute(&first.place, "DELETE FROM signing_keys WHERE state = 'current'").await;
+        visit(&first.place, &[]).says("problem", &format!("{account}, and of its signing keys none signs"));
+        execute(&first.place, "DELETE FROM signing_keys").await;
+        let visited = visit(&first.place, &[]);
+        visited.is_clean();
+        visited.says("warning", &format!("{account} and no signing key"));
+    }
+);
+
 #[tokio::test]
 async fn who_has_the_address_is_told() {
     let first = founded(Place::new(Engine::Sqlite).await);

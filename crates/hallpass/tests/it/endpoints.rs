@@ -85,6 +85,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("DELETE", "/client/v4/accounts/{account_id}/access/service_tokens/{service_token_id}", "", CHANGE, 200),
     row("POST", "/client/v4/accounts/{account_id}/access/service_tokens/{service_token_id}/refresh", "", CHANGE, 200),
     row("POST", "/client/v4/accounts/{account_id}/access/service_tokens/{service_token_id}/rotate", "{}", CHANGE, 200),
+    row("GET", "/client/v4/accounts/{account_id}/access/service_tokens/{service_token_id}/last_uses", "", SEE, 200),
     row("GET", "/client/v4/zones/{zone_id}/access/service_tokens", "", SEE, 200),
     row("POST", "/client/v4/zones/{zone_id}/access/service_tokens", NEW, CHANGE, 201),
     row("GET", "/client/v4/zones/{zone_id}/access/service_tokens/{service_token_id}", "", SEE, 200),
@@ -92,6 +93,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("DELETE", "/client/v4/zones/{zone_id}/access/service_tokens/{service_token_id}", "", CHANGE, 200),
     row("POST", "/client/v4/zones/{zone_id}/access/service_tokens/{service_token_id}/refresh", "", CHANGE, 200),
     row("POST", "/client/v4/zones/{zone_id}/access/service_tokens/{service_token_id}/rotate", "", CHANGE, 200),
+    row("GET", "/client/v4/zones/{zone_id}/access/service_tokens/{service_token_id}/last_uses", "", SEE, 200),
     row("GET", "/client/v4/accounts/{account_id}/access/apps", "", SEE_APPS, 200),
     row("POST", "/client/v4/accounts/{account_id}/access/apps", NEW_APP, CHANGE_APPS, 201),
     row("GET", "/client/v4/accounts/{account_id}/access/apps/{app_id}", "", SEE_APPS, 200),
@@ -185,6 +187,7 @@ fn fill(path: &str, realm: &Realm, uuid: &str, api_token: &str) -> String {
     let query = match path.rsplit('/').next() {
         Some("audit") => "?since=2026-01-01&before=2027-01-01",
         Some("explanations") => "?host=reports.example.com",
+        Some("inactive_service_tokens") => "?inactivity_threshold_days=30",
         _ => "",
     };
     format!("{path}{query}")

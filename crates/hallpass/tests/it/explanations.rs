@@ -1,10 +1,13 @@
 //! References of refusals: their owner learns from them why, and nobody else learns anything.
 
+use hallpass::reference::{References, Refusal};
+use hallpass_core::decision::Reason;
+use hallpass_core::id::AppId;
 use serde_json::{Value, json};
 
 use crate::door::{Carrier, Door, Pair, protect, question};
 use crate::endpoints::{APPS_READ, APPS_WRITE};
-use crate::harness::{Realm, TestServer, both_engines, text};
+use crate::harness::{DNS_READ, Realm, TestServer, both_engines, text};
 
 fn path(realm: &Realm, reference: &str) -> String {
     format!("{}/access/explanations?reference={reference}", realm.account_path())
@@ -49,9 +52,46 @@ both_engines!(a_reference_of_one_account_stands_for_nothing_in_another, |server:
             }
         }
     }
-    // A refusal that concerns nobody is told to nobody, where there is more than one whom it could concern.
-    let reference = door.ask(&at("other.example.com")).headers["hallpass-ref"].clone();
-    for (reader, realm) in [(server.key(home), home), (server.key(abroad), abroad)] {
-        assert_eq!(reader.get(&path(realm, &reference)).await.status, 404);
-    }
 });
+
+both_engines!(
+    a_refusal_before_an_application_was_found_is_told_to_every_account,
+    |server: TestServer| async move {
+        let (home, abroad) = (&server.home, &server.abroad);
+        protect(&server, "grafana.example.com", json!({})).await;
+        let door = Door::open(&server).await;
+        let references = References::new(&server.server_key);
+        let sealed = |reason: Reason, app: Option<AppId>| {
+            references.seal(&Refusal { reason, token: None, app, at: server.now() }, &server.world)
+        };
+        let met = door.ask(&question("nginx", "other.example.com", "/")).headers["hallpass-ref"].clone();
+        let mut cases = vec![(Reason::NoApp, met)];
+        let reasons = [Reason::Untrusted, Reason::Ambiguous, Reason::Stale, Reason::Clock, Reason::NoApp];
+        cases.extend(reasons.map(|reason| (reason, sealed(reason, None))));
+        let outsider = server.account_token(home, &[DNS_READ]).await;
+        for (reason, reference) in cases {
+            for (realm, other) in [(home, abroad), (abroad, home)] {
+                for reader in [server.key(realm), server.account_token(realm, &[APPS_READ]).await] {
+                    // Reason and time, and nothing else.
+                    let told = reader.get(&path(realm, &reference)).await.result(200);
+                    let because = format!("{} {}", reason.meaning(), reason.advice());
+                    let expected =
+                        json!({"because": because, "reason": reason.as_str(), "refused_at": server.now()});
+                    assert_eq!(told, expected, "{reason}");
+                    // In another account it is not theirs to ask.
+                    assert_eq!(
+                        reader.get(&path(other, &reference)).await.refusal(),
+                        (403, 10000),
+                        "{reason}"
+                    );
+                }
+            }
+            assert_eq!(outsider.get(&path(home, &reference)).await.refusal(), (403, 10000), "{reason}");
+        }
+        // What names an application that is not there any more concerns somebody, who is not there either.
+        let gone = sealed(Reason::NoCredential, Some(AppId::from_bytes([7; 16])));
+        for realm in [home, abroad] {
+            assert_eq!(server.key(realm).get(&path(realm, &gone)).await.refusal(), (404, 12135));
+        }
+    }
+);

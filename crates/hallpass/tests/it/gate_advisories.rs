@@ -4,7 +4,7 @@
 use hallpass_core::decision::Reason;
 use serde_json::json;
 
-use crate::door::{CARRIERS, Carrier, DIALECTS, Door, IDENTITY, Pair, Question, protect, question};
+use crate::door::{CARRIERS, Carrier, DIALECTS, Door, IDENTITY, Pair, Question, protect, question, send};
 use crate::harness::{Engine, TestServer};
 
 struct Guarded {
@@ -257,18 +257,68 @@ async fn a_malformed_credential_is_never_let_through() {
     }
 }
 
+/// No letters that names, paths, addresses and credentials are made of.
+fn odd_bytes() -> impl Iterator<Item = u8> {
+    (0x80..=0xff).step_by(9).chain([0, 1, 0x0b, 0x7f, b' ', b'\\', b'%', b'\t'])
+}
+
+/// A value with an odd byte before it, in it and behind it: whether it is in it, which it is, and what comes of it.
+fn oddly(value: &[u8]) -> Vec<(bool, u8, Vec<u8>)> {
+    let places = [0, value.len() / 2, value.len()];
+    let odd = places.into_iter().flat_map(|at| odd_bytes().map(move |byte| (at, byte)));
+    let odd = odd.map(|(at, byte)| {
+        let (before, behind) = value.split_at(at);
+        let inside = !before.is_empty() && !behind.is_empty();
+        (inside, byte, [before, &[byte], behind].concat())
+    });
+    odd.collect()
+}
+
+/// Requests that are each a yes: by a credential in either carrier, and where none is needed.
+fn yes(place: &Guarded, dialect: &'static str) -> [Question; 3] {
+    let [pair, single] = CARRIERS.map(|carrier| place.pair.on(&guarded(dialect), carrier));
+    let yes = [pair, single, question(dialect, "guarded.example.com", "/public")];
+    for asked in &yes {
+        place.door.pass(asked);
+    }
+    yes
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_byte_in_any_header_or_path_is_never_a_yes() {
     let place = Guarded::new().await;
     for dialect in DIALECTS {
-        for byte in (0x80..=0xff_u8).step_by(9).chain([0, 1, 0x0b, 0x7f, b' ', b'\\', b'%', b'\t']) {
-            for (name, value) in guarded(dialect).headers {
-                // Nobody reads the name of the gate itself.
-                if value != b"gate.internal" {
-                    place.refused(
-                        &guarded(dialect).instead(&name, [value.as_slice(), &[byte, b'/']].concat()),
-                    );
+        for asked in yes(&place, dialect) {
+            for (name, value) in &asked.headers {
+                for (inside, byte, odd) in oddly(value) {
+                    let odd = asked.instead(name, odd);
+                    // Blanks and tabs around a value are no part of it, says HTTP.
+                    let around = !inside && matches!(byte, b' ' | b'\t');
+                    // Nobody reads the name of the gate itself; but no header at all has a control character, a tab excepted.
+                    let unread = value == b"gate.internal" && (byte == b'\t' || !byte.is_ascii_control());
+                    if around || unread {
+                        place.door.pass(&odd);
+                    } else {
+                        place.refused(&odd);
+                    }
                 }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_byte_in_the_path_that_envoy_asks_with_is_never_a_yes() {
+    let place = Guarded::new().await;
+    for asked in yes(&place, "envoy") {
+        let end = "GET ".len() + asked.target.len();
+        for at in [end - 3, end] {
+            for byte in odd_bytes() {
+                let mut odd = asked.bytes();
+                odd.insert(at, byte);
+                let answer = send(place.door.address, &odd);
+                assert!([0, 400].contains(&answer.status), "{at} {byte:#x}: {asked:?} {answer:?}");
+                assert!(IDENTITY.iter().all(|name| !answer.headers.contains_key(*name)), "{answer:?}");
             }
         }
     }

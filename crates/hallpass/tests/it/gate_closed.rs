@@ -281,6 +281,11 @@ both_engines!(a_gate_whose_clock_was_set_back_refuses, |server: TestServer| asyn
         let asked = pair.on(&question(dialect, "grafana.example.com", "/"), Carrier::Pair);
         assert_eq!(door.refusal(&asked), (503, Reason::Clock), "{dialect}");
     }
+    // What is written with that clock makes it no better, nor does a gate that begins with it.
+    server.make_service_token(&server.home, json!({"name": "of the past"})).await;
+    let again = Door::open(&server).await;
+    assert_eq!(again.refusal(&asked), (503, Reason::Clock));
     server.advance("1us");
     door.pass(&asked);
+    again.pass(&asked);
 });

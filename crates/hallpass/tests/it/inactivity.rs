@@ -3,20 +3,22 @@
 use std::time::Duration;
 
 use hallpass::tasks;
-use hallpass_core::secret::SecretSlot;
+use hallpass_core::secret::{SecretDigest, SecretSlot};
 use serde_json::{Value, json};
 
 use crate::access_log::app;
-use crate::harness::{Actor, ORGANIZATIONS_READ, TestServer, both_engines, text};
+use crate::harness::{Actor, ORGANIZATIONS_READ, Realm, Reply, TestServer, both_engines, text};
 use crate::rows;
 
 const RETENTION: Duration = tasks::ACCESS_LOG_RETENTION;
+const POINTER: &str = "/inactivity_threshold_days";
 
 /// Uses a token, and waits until it is written down.
 async fn make_use(server: &TestServer, key: &Actor, id: &str) {
     let path = format!("{}/{id}", server.home.tokens_path());
     let before = key.get(&path).await.result(200)["last_seen_at"].clone();
-    server.store.accesses().accepted(&app(server), id.parse().unwrap(), SecretSlot::Current, server.now());
+    let secret = (SecretSlot::Current, SecretDigest::from_stored([1; 32]));
+    server.store.accesses().accepted(&app(server), id.parse().unwrap(), secret, server.now());
     for _ in 0..150 {
         if key.get(&path).await.result(200)["last_seen_at"] != before {
             return;
@@ -100,8 +102,9 @@ both_engines!(
         );
         let reader = server.account_token(&home, &[ORGANIZATIONS_READ]).await;
         assert_eq!(reader.get(&path).await.result(200), found);
+        // The other account's organization says nothing.
         let abroad = format!("{}/access/organizations/inactive_service_tokens", server.abroad.account_path());
-        assert_eq!(server.key(&server.abroad).get(&abroad).await.result(200), json!([]));
+        assert_eq!(server.key(&server.abroad).get(&abroad).await.refusal(), (400, 12130));
         // As on two nodes at once.
         let looking = || tasks::look(&server.store, &server.world, RETENTION);
         tokio::join!(looking(), looking());
@@ -132,5 +135,101 @@ both_engines!(
         assert_eq!(standing(&server).await, of(&[("in group", true), ("in policy", true)]));
         let theirs = format!("{}/{}", server.abroad.tokens_path(), text(&theirs["id"]));
         server.key(&server.abroad).get(&theirs).await.result(200);
+    }
+);
+
+/// Names, days and actions that a dry run shows.
+fn shown(list: &Value) -> Vec<(String, u64, String)> {
+    let token = |token: &Value| {
+        (text(&token["name"]), token["inactive_days"].as_u64().unwrap(), text(&token["action"]))
+    };
+    list.as_array().unwrap().iter().map(token).collect()
+}
+
+fn would(expected: &[(&str, u64, &str)]) -> Vec<(String, u64, String)> {
+    expected.iter().map(|(name, days, action)| ((*name).to_owned(), *days, (*action).to_owned())).collect()
+}
+
+both_engines!(
+    a_dry_run_shows_what_would_be_ended_before_it_is_enabled_and_changes_nothing,
+    |server: TestServer| async move {
+        let (home, abroad) = (server.home.clone(), server.abroad.clone());
+        let key = server.key(&home);
+        make(&server, "old").await;
+        server.make_service_token(&abroad, json!({"name": "theirs"})).await;
+        server.advance("1h");
+        let off = make(&server, "off").await;
+        key.put(&format!("{}/{off}", home.tokens_path()), json!({"enabled": false})).await.result(200);
+        server.advance("742h");
+        make(&server, "new").await;
+        server.advance("24h");
+        let reader = server.account_token(&home, &[ORGANIZATIONS_READ]).await;
+        let stranger = server.account_token(&abroad, &[ORGANIZATIONS_READ]).await;
+        let path = |realm: &Realm, days: &str| {
+            let list = format!("{}/access/organizations/inactive_service_tokens", realm.account_path());
+            format!("{list}?inactivity_threshold_days={days}")
+        };
+        let standing_before = standing(&server).await;
+        let before = server.revision().await;
+
+        // Nothing was ever said: what is asked about counts, and what can be undone is done.
+        for caller in [&key, &reader] {
+            let found = caller.get(&path(&home, "30")).await.result(200);
+            assert_eq!(shown(&found), would(&[("old", 31, "disable")]));
+            assert_eq!(caller.get(&path(&home, "31")).await.result(200), found);
+            assert_eq!(caller.get(&path(&home, "32")).await.result(200), json!([]));
+        }
+        // An account's reader sees the account's tokens, and no others.
+        let found = stranger.get(&path(&abroad, "30")).await.result(200);
+        assert_eq!(shown(&found), would(&[("theirs", 31, "disable")]));
+        assert_eq!(stranger.get(&path(&home, "30")).await.refusal(), (403, 10000));
+        assert_eq!(reader.get(&path(&abroad, "30")).await.refusal(), (403, 10000));
+
+        // What is wrong is said as it is said of a body.
+        let organization = format!("{}/access/organizations", home.account_path());
+        for days in ["0", "29", "366", "-30", "30.5", "%2230%22", "a%20month"] {
+            let reply = reader.get(&path(&home, days)).await;
+            assert_eq!(
+                (reply.refusal(), reply.pointers()),
+                ((400, 12130), vec![POINTER.to_owned()]),
+                "{days}"
+            );
+            if let Ok(number) = days.parse::<f64>() {
+                let rule = json!({"enabled": false, "inactivity_threshold_days": number});
+                let body = json!({"service_token_inactivity": rule}).to_string().into_bytes();
+                let refused = key.send("PATCH", &organization, Some(body)).await;
+                let message = |reply: &Reply| text(&reply.body["errors"][0]["message"]);
+                assert_eq!(message(&reply), message(&refused), "{days}");
+            }
+        }
+        // Without days on either side, the parameter is named; an empty one was not given; twice is once too often.
+        for query in ["", "30&inactivity_threshold_days=30"] {
+            let reply = reader.get(&path(&home, query)).await;
+            assert_eq!(
+                (reply.refusal(), reply.pointers()),
+                ((400, 12130), vec![POINTER.to_owned()]),
+                "{query}"
+            );
+            assert!(reply.text.contains("inactivity_threshold_days"), "{}", reply.text);
+        }
+        tasks::look(&server.store, &server.world, RETENTION).await;
+        assert_eq!((server.revision().await, standing(&server).await), (before, standing_before.clone()));
+
+        // What the organization says counts where nothing else is asked, although it is not enabled.
+        set(&server, json!({"enabled": false, "inactivity_threshold_days": 31, "action": "delete"})).await;
+        let before = server.revision().await;
+        let whole = would(&[("old", 31, "delete"), ("off", 31, "delete")]);
+        assert_eq!(shown(&reader.get(&path(&home, "")).await.result(200)), whole);
+        assert_eq!(reader.get(&path(&home, "60")).await.result(200), json!([]));
+        tasks::look(&server.store, &server.world, RETENTION).await;
+        assert_eq!((server.revision().await, standing(&server).await), (before, standing_before));
+
+        // And what was shown is what is done.
+        set(&server, json!({"enabled": true, "inactivity_threshold_days": 31, "action": "delete"})).await;
+        assert_eq!(shown(&reader.get(&path(&home, "")).await.result(200)), whole);
+        tasks::look(&server.store, &server.world, RETENTION).await;
+        assert_eq!(standing(&server).await, of(&[("new", true)]));
+        let theirs = server.key(&abroad).get(&abroad.tokens_path()).await.result(200);
+        assert_eq!(theirs[0]["name"], "theirs");
     }
 );

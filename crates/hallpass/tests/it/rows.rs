@@ -6,7 +6,7 @@ use hallpass_core::secret::{ClientSecret, SecretKind};
 use crate::harness::{Place, TestServer};
 use crate::inspect::Database;
 
-/// Every table but `activity`, which is written in the background, with its columns.
+/// Every table but those that are written in the background, with its columns.
 const TABLES: [(&str, &[&str]); 21] = [
     ("meta", &["key", "value"]),
     ("revision", &["n"]),

@@ -205,7 +205,7 @@ both_engines!(
                 assert_eq!((reply.status, reply.text), (404, unknown.text.clone()));
             }
         }
-        assert_eq!(verbs, 46);
+        assert_eq!(verbs, 48);
         assert_eq!(state(&server).await, before);
     }
 );

@@ -288,6 +288,12 @@ both_engines!(an_organization_says_what_happens_to_unused_tokens, |server: TestS
     );
     assert_eq!(shell.json(&["organization", "inactive-tokens"]), json!([]));
     assert_eq!(set(&["--service-token-inactivity", "off"])["service_token_inactivity"]["enabled"], false);
+    // One can look also while it is off, and at other days than those that are set.
+    assert_eq!(shell.json(&["organization", "inactive-tokens"]), json!([]));
+    assert_eq!(shell.json(&["organization", "inactive-tokens", "--days", "30"]), inactive);
+    assert_eq!(shell.json(&["token", "get", "old"])["enabled"], true, "nothing was done");
+    let error = shell.refused(&["organization", "inactive-tokens", "--days", "5"], 2);
+    assert!(error.contains("from 30 to 365"), "{error}");
     shell.refused(&["organization", "update", "--inactivity-threshold-days", "5"], 2);
 });
 
@@ -459,7 +465,7 @@ fn of_two_accounts_one_has_to_be_named_for_every_noun() {
         &["policy", "list"],
         &["group", "list"],
         &["organization", "get"],
-        &["organization", "inactive-tokens"],
+        &["organization", "inactive-tokens", "--days", "90"],
         &["key", "get"],
     ] {
         let error = desk.refused(arguments, 2);

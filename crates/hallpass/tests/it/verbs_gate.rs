@@ -125,7 +125,7 @@ async fn a_reference_tells_its_owner_the_true_reason_and_nobody_else() {
     let desk = Desk::with_key();
     let host = "grafana.example.com";
     let reference = |headers: &HeaderMap| headers["hallpass-ref"].to_str().unwrap().to_owned();
-    // Nothing is protected: with one account alone, it may know.
+    // Nothing is protected: that concerns nobody, and every account may know.
     let (_, headers) = asked(&desk, host, "/", &CREDENTIAL).await;
     assert_eq!(desk.json(&["explain", &reference(&headers)])["reason"], "no_app");
     let app = desk.json(&["protect", host, "--token", TOKEN])["app"]["id"].clone();

@@ -13,7 +13,10 @@ use crate::verbs::{Desk, Ran};
 const VERBS: [(&str, &[&str]); 10] = [
     (
         "token",
-        &["create", "list", "get", "update", "refresh", "rotate", "enable", "disable", "delete", "import"],
+        &[
+            "create", "list", "get", "uses", "update", "refresh", "rotate", "enable", "disable", "delete",
+            "import",
+        ],
     ),
     ("api-token", &["create", "list", "get", "verify", "roll", "delete", "permissions"]),
     ("app", &["create", "list", "get", "update", "delete", "revoke-tokens"]),

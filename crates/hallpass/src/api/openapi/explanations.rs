@@ -17,7 +17,7 @@ pub(in crate::api) fn explain() -> Operation {
     Operation {
         description: "Either why a request was refused, by the reference of its refusal, or what would happen to a request, by its \
                       host. Nobody needs to tell a secret for it. A reference is opened only for the account whose application or \
-                      service token it concerns.",
+                      service token it concerns; one that concerns neither, because no application was found yet, for every account.",
         access: Access::Holder(Permission::APPS_READ),
         query: vec![
             text("reference", "The header Hallpass-Ref of a refusal."),

@@ -3,7 +3,7 @@
 use hallpass_core::permission::Permission;
 use serde_json::{Map, Value, json};
 
-use super::parameters::paging;
+use super::parameters::inactive_query;
 use super::schemas::{closed, name, time};
 use super::{Access, Body, Operation, Reply};
 use crate::api::published;
@@ -76,10 +76,12 @@ impl Organizations {
 
 pub(in crate::api) fn list_inactive() -> Operation {
     Operation {
-        description: "What service_token_inactivity would do now: tokens that were neither used nor changed for so many days, and \
-                      that no policy or group refers to. Longest unused first; a thousand at most. The original has no such call.",
+        description: "What service_token_inactivity would do now, whether or not it is enabled: tokens that were neither used nor \
+                      changed for so many days, and that no policy or group refers to. The action is the organization's, or \
+                      disable where it names none. Longest unused first; a thousand at most. Changes nothing. The original has \
+                      no such call.",
         access: READ,
-        query: paging(),
+        query: inactive_query(),
         ..Operation::new(
             "zero-trust-organization-list-inactive-service-tokens".to_owned(),
             "Zero Trust organization",

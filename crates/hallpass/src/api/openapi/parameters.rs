@@ -1,5 +1,6 @@
 //! What can stand behind the question mark.
 
+use hallpass_core::wire::inactivity::THRESHOLD;
 use serde_json::{Value, json};
 
 use crate::api::access_log;
@@ -20,6 +21,16 @@ pub(super) fn paging() -> Vec<Value> {
         parameter("page", "From 1. 0 means not given. A page past the end is empty.", number()),
         parameter("per_page", "1000 at most, and if not given. 0 means not given.", number()),
     ]
+}
+
+/// How many days a dry run is about, and which page of it.
+pub(super) fn inactive_query() -> Vec<Value> {
+    let days = json!({"type": "integer", "minimum": 30, "maximum": 365});
+    let description =
+        "After how many days; the organization's own unless it is given, needed where it names none.";
+    let mut all = vec![parameter(THRESHOLD, description, days)];
+    all.extend(paging());
+    all
 }
 
 pub(super) fn text(name: &str, description: &str) -> Value {

@@ -81,6 +81,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("ServiceToken", service_token(Secret::Never)),
         ("ServiceTokenWithSecret", service_token(Secret::Always)),
         ("ServiceTokenMaybeWithSecret", service_token(Secret::IfNew)),
+        ("ServiceTokenLastUse", last_use()),
         ("NewServiceToken", new_service_token()),
         ("ServiceTokenEdit", edit()),
         (
@@ -278,6 +279,23 @@ fn service_token(secret: Secret) -> Value {
         may_be_absent.push("client_secret");
     }
     closed(properties, &may_be_absent, example)
+}
+
+fn last_use() -> Value {
+    closed(
+        json!({
+            "app_domain": {"type": "string", "description": "The application's first host and path."},
+            "app_uid": refer("AppId"),
+            "client_secret_version": {"type": "integer", "minimum": 1, "maximum": i32::MAX},
+            "current": {"type": "boolean", "description": "Whether it is the token's current secret."},
+            "last_seen_at": time(),
+        }),
+        &["app_domain"],
+        json!({
+            "app_domain": published::APP_DOMAIN, "app_uid": published::APP_ID, "client_secret_version": 1, "current": true,
+            "last_seen_at": "2026-06-01T12:00:00Z",
+        }),
+    )
 }
 
 /// The rules for a name.

@@ -1,4 +1,4 @@
-//! The operations on service tokens, as the original calls them.
+//! The operations on service tokens, as the original calls them; their last uses are ours.
 
 use hallpass_core::permission::Permission;
 use hallpass_core::wire::codes::Code;
@@ -64,6 +64,20 @@ impl ServiceTokens {
             access: READ,
             codes: ABSENT,
             ..self.operation("get-a-service-token", "Get a service token", SHOWN)
+        }
+    }
+
+    pub(in crate::api) fn last_uses(self) -> Operation {
+        Operation {
+            description: "For each application and each secret that it accepted: when that was last. The newest first; a few seconds late.",
+            access: READ,
+            query: paging(),
+            codes: ABSENT,
+            ..self.operation(
+                "list-last-uses-of-a-service-token",
+                "List the last uses of a service token",
+                Reply::Page("ServiceTokenLastUse"),
+            )
         }
     }
 

@@ -95,8 +95,8 @@ pub(super) fn journal(directory: &Path) -> Option<Finding> {
     Some(finding)
 }
 
-/// Whether there is a server key, for its owner alone; its fingerprint, if there is.
-pub(super) fn key(path: &Path, findings: &mut Vec<Finding>) -> Option<String> {
+/// Whether there is a server key, for its owner alone; the key, if there is.
+pub(super) fn key(path: &Path, findings: &mut Vec<Finding>) -> Option<ServerKey> {
     let key = match ServerKey::read(path) {
         Ok(key) => key,
         Err(error) => {
@@ -123,7 +123,7 @@ pub(super) fn key(path: &Path, findings: &mut Vec<Finding>) -> Option<String> {
             findings.push(Finding::ok(KEY, format!("{} holds a key, for its owner alone", shown(path))));
         }
     }
-    Some(key.fingerprint())
+    Some(key)
 }
 
 fn mode(file: &Metadata) -> u32 {

@@ -3,6 +3,7 @@
 mod address;
 mod database;
 mod files;
+mod gate;
 mod tokens;
 
 use std::fmt::{Display, Write as _};
@@ -17,6 +18,7 @@ use super::output::{json, print};
 use super::settings::{SettingArgs, describe_store};
 use super::{Exit, Failure};
 use crate::config::Sources;
+use crate::server_key::ServerKey;
 use crate::store::diagnosis::{Look, LookError};
 use crate::store::{Location, key_file};
 use crate::world::World;
@@ -132,7 +134,8 @@ async fn examine(args: &Doctor, world: &World) -> Vec<Finding> {
         Location::Postgres(_) => true,
         Location::Directory(directory) => key.exists() || crate::store::exists(directory),
     };
-    let fingerprint = if wanted { files::key(&key, &mut findings) } else { None };
+    let server_key = if wanted { files::key(&key, &mut findings) } else { None };
+    let fingerprint = server_key.as_ref().map(ServerKey::fingerprint);
     let looking = async {
         let mut found = Vec::new();
         match Look::open(&location).await {
@@ -140,6 +143,7 @@ async fn examine(args: &Doctor, world: &World) -> Vec<Finding> {
                 let schema = database::examine(&look, fingerprint.as_deref(), world.now(), &mut found).await;
                 if schema == database::Readable::Yes {
                     tokens::examine(&look, world.now(), &mut found).await;
+                    gate::examine(&look, server_key.as_ref(), &mut found).await;
                 }
                 look.close().await;
             }
