@@ -1,11 +1,13 @@
 //! Every service token with its digests, as the gate wants them: all of them at its start, and those that changed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hallpass_core::decision::KnownServiceToken;
 use hallpass_core::secret::SecretDigest;
 use hallpass_core::time::Timestamp;
 use rusqlite::{Connection, OpenFlags, Row};
+use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
 
 use super::engine::{PATIENCE, Pool, Tx, on_engine};
@@ -53,35 +55,39 @@ fn digest(bytes: &[u8]) -> Result<SecretDigest, StoreError> {
 }
 
 /// A token with its digests, read at once: the columns of [`Stored`] in their order, then the current digest and the previous one.
-type Joined = (String, String, String, String, bool, Option<i64>, Option<i64>, Vec<u8>, Option<Vec<u8>>);
+type Whole =
+    (String, String, String, String, bool, Option<i64>, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
 
-fn from_joined(row: &Joined) -> Result<GateToken, StoreError> {
+/// What makes a [`Whole`], up to its condition. Digests are looked for one by one: by a join, PostgreSQL would read all of them
+/// whenever it does not know yet how many there are, and compare each with each.
+const SELECT: &str = "SELECT t.id, t.account_id, t.client_id, t.name, t.enabled, t.expires_at, t.previous_secret_until, \
+     (SELECT d.digest FROM digests d WHERE d.kind = 'service_token' AND d.owner_id = t.id AND d.slot = 'current'), \
+     (SELECT d.digest FROM digests d WHERE d.kind = 'service_token' AND d.owner_id = t.id AND d.slot = 'previous') \
+     FROM service_tokens t";
+
+/// One without a secret opens nothing, and is left out.
+fn from_whole(row: &Whole) -> Option<Result<GateToken, StoreError>> {
     let (id, account_id, client_id, name, enabled, expires_at, previous_secret_until, current, previous) =
         row;
     let (enabled, expires_at, previous_secret_until) = (*enabled, *expires_at, *previous_secret_until);
     let stored = Stored { id, account_id, client_id, name, enabled, expires_at, previous_secret_until };
-    stored.with(digest(current)?, previous.as_deref().map(digest).transpose()?)
+    let current = digest(current.as_deref()?);
+    let previous = previous.as_deref().map(digest).transpose();
+    Some(current.and_then(|current| stored.with(current, previous?)))
 }
 
 /// The tokens that changed after a revision, and are still there.
 pub(super) async fn changed(tx: &mut Tx, after: i64) -> Result<Vec<GateToken>, StoreError> {
+    let text = format!(
+        "{SELECT} WHERE t.id IN (SELECT object_id FROM changes WHERE revision > $1 AND kind = 'service_token')"
+    );
     let rows = on_engine!(Tx, tx, conn => {
-        sqlx::query_as::<_, Joined>(
-            "SELECT t.id, t.account_id, t.client_id, t.name, t.enabled, t.expires_at, t.previous_secret_until, c.digest, p.digest \
-             FROM service_tokens t \
-             JOIN digests c ON c.kind = 'service_token' AND c.owner_id = t.id AND c.slot = 'current' \
-             LEFT JOIN digests p ON p.kind = 'service_token' AND p.owner_id = t.id AND p.slot = 'previous' \
-             WHERE t.id IN (SELECT object_id FROM changes WHERE revision > $1 AND kind = 'service_token')",
-        )
-        .bind(after)
-        .fetch_all(conn)
-        .await?
+        sqlx::query_as::<_, Whole>(AssertSqlSafe(text)).bind(after).fetch_all(conn).await?
     });
-    rows.iter().map(from_joined).collect()
+    rows.iter().filter_map(from_whole).collect()
 }
 
-/// All of them, one by one: on PostgreSQL as the transaction sees them, on SQLite as they are now, which is no earlier. One without
-/// a secret opens nothing, and is left out.
+/// All of them, one by one: on PostgreSQL as the transaction sees them, on SQLite as they are now, which is no earlier.
 pub(super) async fn all(pool: &Pool, tx: &mut Tx, each: impl FnMut(GateToken)) -> Result<(), StoreError> {
     match pool {
         Pool::Sqlite(pool) => embedded(pool.connect_options().get_filename().to_owned(), each).await,
@@ -90,26 +96,17 @@ pub(super) async fn all(pool: &Pool, tx: &mut Tx, each: impl FnMut(GateToken)) -
 }
 
 async fn paged(tx: &mut Tx, mut each: impl FnMut(GateToken)) -> Result<(), StoreError> {
+    let text = Arc::<str>::from(format!("{SELECT} WHERE t.id > $1 ORDER BY t.id LIMIT $2"));
     let mut last = String::new();
     loop {
-        // Each walk along an index begins where the last page ended.
+        let text = AssertSqlSafe(Arc::clone(&text));
         let rows = on_engine!(Tx, tx, conn => {
-            sqlx::query_as::<_, Joined>(
-                "SELECT t.id, t.account_id, t.client_id, t.name, t.enabled, t.expires_at, t.previous_secret_until, c.digest, p.digest \
-                 FROM service_tokens t \
-                 JOIN digests c ON c.kind = 'service_token' AND c.owner_id = t.id AND c.owner_id > $1 AND c.slot = 'current' \
-                 LEFT JOIN digests p ON p.kind = 'service_token' AND p.owner_id = t.id AND p.owner_id > $1 AND p.slot = 'previous' \
-                 WHERE t.id > $1 ORDER BY t.id LIMIT $2",
-            )
-            .bind(&last)
-            .bind(PAGE)
-            .fetch_all(conn)
-            .await?
+            sqlx::query_as::<_, Whole>(text).bind(&last).bind(PAGE).fetch_all(conn).await?
         });
         let Some((end, ..)) = rows.last() else { return Ok(()) };
         last.clone_from(end);
-        for row in &rows {
-            each(from_joined(row)?);
+        for token in rows.iter().filter_map(from_whole) {
+            each(token?);
         }
     }
 }
