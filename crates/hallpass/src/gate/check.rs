@@ -39,6 +39,15 @@ pub(super) enum Verdict {
     Refused(u16, Refusal),
 }
 
+/// What a request is judged by.
+struct By<'s> {
+    settings: &'s Settings,
+    snapshot: &'s Snapshot,
+    /// Why none of it can be believed, if that is so.
+    doubt: Option<Reason>,
+    now: Timestamp,
+}
+
 /// What a request asks for, and who asks.
 #[derive(Debug)]
 struct Asked<'a> {
@@ -97,9 +106,13 @@ impl Gate {
         let inner = &*self.inner;
         let moment = Moment::of(&inner.world);
         let now = moment.time;
+        let settings = inner.settings.load();
+        // Before anything is loaded that it is about: what was loaded earlier could be older than what was heard.
+        let doubt = inner.doubt(&settings, moment);
         // One for the whole check: to count its users anew for each step would keep the processors waiting for one another.
         let (snapshot, mut asked) = (inner.snapshot.load(), None);
-        let verdict = match inner.judge(&snapshot, dialect, peer, request, moment, &mut asked) {
+        let by = By { settings: &settings, snapshot: &snapshot, doubt, now };
+        let verdict = match inner.judge(by, dialect, peer, request, &mut asked) {
             Ok(Some((permit, identity))) => {
                 inner.measures.count_allowed();
                 if let Some(Asked { app, .. }) = asked {
@@ -151,15 +164,13 @@ impl Inner {
     /// `None` is a bypass. What was asked for, as soon as it is known, is left behind for the access log and a refusal.
     fn judge<'s>(
         &self,
-        snapshot: &'s Snapshot,
+        By { settings, snapshot, doubt, now }: By<'s>,
         dialect: Dialect,
         peer: IpAddr,
         request: &Parts,
-        moment: Moment,
         left: &mut Option<Asked<'s>>,
     ) -> Result<Option<(Permit, Identity)>, Denied> {
         let refused = |reason| Denied { reason, token: None };
-        let settings = self.settings.load();
         if !settings.trust.speaks(peer) {
             self.warn_of(peer);
             return Err(refused(Reason::Untrusted));
@@ -169,8 +180,7 @@ impl Inner {
             tracing::debug!(%unclear, ?dialect, "an ambiguous request is refused");
             refused(Reason::Ambiguous)
         })?;
-        let now = moment.time;
-        if let Some(reason) = self.doubt(&settings, moment) {
+        if let Some(reason) = doubt {
             return Err(refused(reason));
         }
         let found = snapshot.apps.find(&asked).ok_or_else(|| refused(Reason::NoApp))?;

@@ -23,26 +23,20 @@ use super::{Page, Paging, Store};
 const MINUTE: i64 = 60_000_000;
 /// How many acceptances are told apart between two flushes: more than a gate on two cores checks in the five seconds between them.
 const MOST_ACCEPTED: usize = 500_000;
-/// How many refusals are kept between two flushes, of known tokens as of strangers.
+/// How many refusals of known tokens are written at a flush.
 const MOST_REFUSED: usize = 20_000;
 /// How many refusals of strangers, who can make as many as they like, are written at a flush.
 const MOST_STRANGERS: usize = 100;
+/// How many refusals there is room for between two flushes.
+const ROOM: usize = 2 * MOST_REFUSED;
 const SHARDS: usize = 16;
 
 /// What the gate noted since the last flush.
 #[derive(Debug)]
 pub struct Accesses {
     accepted: [Mutex<HashMap<Acceptance, Accepted>>; SHARDS],
-    refused: Mutex<Newest>,
-    strangers: Mutex<Newest>,
+    refused: Mutex<Vec<Refused>>,
     left_out: AtomicU64,
-}
-
-/// Refusals in the order of a ring: beyond the bound, each takes the place of the oldest one.
-#[derive(Debug, Default)]
-struct Newest {
-    list: Vec<Refused>,
-    oldest: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,7 +95,6 @@ impl Default for Accesses {
         Self {
             accepted: std::array::from_fn(|_| Mutex::default()),
             refused: Mutex::default(),
-            strangers: Mutex::default(),
             left_out: AtomicU64::default(),
         }
     }
@@ -135,14 +128,28 @@ impl Accesses {
     }
 
     /// Notes that a request was refused. Refusals of known tokens are kept, and some of others. Which of both it is makes no
-    /// difference to the work that is done here: whoever is refused waits for it, and its time must not tell.
+    /// difference to the work that is done here, nor to the memory that is touched: whoever is refused waits for it, and its
+    /// time must not tell.
     pub fn refused(&self, refused: Refused) {
-        let (list, most) = match refused.token {
-            Some(_) => (&self.refused, MOST_REFUSED),
-            None => (&self.strangers, MOST_STRANGERS),
-        };
-        let before = held(list).note(refused);
-        self.left_out.fetch_add(u64::from(before >= most), Relaxed);
+        let mut list = held(&self.refused);
+        if list.len() >= ROOM {
+            self.thin(&mut list);
+        }
+        list.push(refused);
+    }
+
+    /// Leaves the newest of what may be written.
+    fn thin(&self, list: &mut Vec<Refused>) {
+        let all = list.len();
+        let known = list.iter().filter(|refused| refused.token.is_some()).count();
+        let mut too_many = (known.saturating_sub(MOST_REFUSED), (all - known).saturating_sub(MOST_STRANGERS));
+        list.retain(|refused| {
+            let too_many = if refused.token.is_some() { &mut too_many.0 } else { &mut too_many.1 };
+            let left = too_many.checked_sub(1);
+            *too_many = left.unwrap_or_default();
+            left.is_none()
+        });
+        self.left_out.fetch_add((all - list.len()) as u64, Relaxed);
     }
 
     /// How many decisions are left out of what is written, because there were too many.
@@ -152,11 +159,9 @@ impl Accesses {
 
     pub(super) fn take(&self) -> Noted {
         let accepted = self.accepted.iter().flat_map(|shard| std::mem::take(&mut *held(shard))).collect();
-        // Whoever notes a refusal waits for a lock, so each is held no longer than it takes to exchange a list.
-        let known = std::mem::take(&mut *held(&self.refused));
-        let strangers = std::mem::take(&mut *held(&self.strangers));
-        let mut refused = known.last(MOST_REFUSED);
-        refused.append(&mut strangers.last(MOST_STRANGERS));
+        // Whoever notes a refusal waits for the lock, so it is held no longer than it takes to exchange the list.
+        let mut refused = std::mem::take(&mut *held(&self.refused));
+        self.thin(&mut refused);
         Noted { accepted, refused }
     }
 
@@ -165,43 +170,10 @@ impl Accesses {
         for (what, Accepted { app, requests, last }) in noted.accepted {
             self.add(what, requests, last, || app);
         }
-        let (known, strangers) = noted.refused.into_iter().partition(|refused| refused.token.is_some());
-        for (list, most, older) in
-            [(&self.refused, MOST_REFUSED, known), (&self.strangers, MOST_STRANGERS, strangers)]
-        {
-            let too_many = held(list).precede(older, most);
-            self.left_out.fetch_add(too_many as u64, Relaxed);
-        }
-    }
-}
-
-impl Newest {
-    /// Notes one, and says how many there were before.
-    fn note(&mut self, refused: Refused) -> usize {
-        let before = self.list.len();
-        if before < MOST_REFUSED {
-            self.list.push(refused);
-        } else if let Some(oldest) = self.list.get_mut(self.oldest) {
-            *oldest = refused;
-            self.oldest = (self.oldest + 1) % MOST_REFUSED;
-        }
-        before
-    }
-
-    /// Puts older ones before those that are here, keeps the newest of all, at most so many, and says how many that leaves out.
-    fn precede(&mut self, mut older: Vec<Refused>, most: usize) -> usize {
-        let room = most.saturating_sub(self.list.len());
-        let too_many = older.len().saturating_sub(room);
-        older.drain(..too_many);
-        older.append(&mut std::mem::take(self).last(MOST_REFUSED));
-        self.list = older;
-        too_many
-    }
-
-    /// The newest, at most so many, the oldest of them first.
-    fn last(mut self, most: usize) -> Vec<Refused> {
-        self.list.rotate_left(self.oldest);
-        self.list.split_off(self.list.len().saturating_sub(most))
+        let mut older = noted.refused;
+        let mut list = held(&self.refused);
+        older.append(&mut list);
+        *list = older;
     }
 }
 
@@ -210,6 +182,12 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Noted {
+    /// Takes away so many at most of each sort.
+    pub(super) fn split_off(&mut self, most: usize) -> Self {
+        let accepted = self.accepted.split_off(self.accepted.len().saturating_sub(most));
+        Self { accepted, refused: self.refused.split_off(self.refused.len().saturating_sub(most)) }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.accepted.is_empty() && self.refused.is_empty()
     }

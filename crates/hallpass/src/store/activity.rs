@@ -19,11 +19,15 @@ pub(super) struct Activity {
     pub(super) accesses: Arc<Accesses>,
 }
 
-/// What was noted and is being written. Dropped before it is [`done`](Taken::done), all of it is noted again.
+/// How much of each sort is written in one transaction, so that a long list gets shorter even where a database is slow.
+const SLICE: usize = 4_096;
+
+/// What was noted and is being written, a slice at a time. What is not written when this is dropped is noted again.
 #[derive(Debug)]
 pub(super) struct Taken<'a> {
     activity: &'a Activity,
     noted: Noted,
+    slice: Noted,
 }
 
 #[derive(Debug, Default)]
@@ -42,31 +46,40 @@ impl Activity {
     pub(super) fn take(&self) -> Option<Taken<'_>> {
         let api_tokens = std::mem::take(&mut *self.api_tokens.lock().unwrap_or_else(PoisonError::into_inner));
         let noted = Noted { api_tokens, accesses: self.accesses.take() };
-        let is_something = !noted.api_tokens.is_empty() || !noted.accesses.is_empty();
-        is_something.then_some(Taken { activity: self, noted })
+        (!noted.is_empty()).then_some(Taken { activity: self, noted, slice: Noted::default() })
+    }
+
+    fn give_back(&self, Noted { api_tokens, accesses }: Noted) {
+        let mut known = self.api_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, at) in api_tokens {
+            known.entry(id).and_modify(|known| *known = at.max(*known)).or_insert(at);
+        }
+        drop(known);
+        self.accesses.give_back(accesses);
     }
 }
 
 impl Taken<'_> {
-    /// It is written, and need not be kept any more.
-    pub(super) fn done(mut self) {
-        self.noted = Noted::default();
+    /// The next slice; the one before it is written, and need not be kept any more. `None` when all of it is.
+    fn next_slice(&mut self) -> Option<&Noted> {
+        let api_tokens = std::mem::take(&mut self.noted.api_tokens);
+        self.slice = Noted { api_tokens, accesses: self.noted.accesses.split_off(SLICE) };
+        (!self.slice.is_empty()).then_some(&self.slice)
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let Noted { api_tokens, accesses } = std::mem::take(&mut self.noted);
-        let mut known = self.activity.api_tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, at) in api_tokens {
-            known.entry(id).and_modify(|known| *known = at.max(*known)).or_insert(at);
-        }
-        drop(known);
-        self.activity.accesses.give_back(accesses);
+        self.activity.give_back(std::mem::take(&mut self.slice));
+        self.activity.give_back(std::mem::take(&mut self.noted));
     }
 }
 
 impl Noted {
+    fn is_empty(&self) -> bool {
+        self.api_tokens.is_empty() && self.accesses.is_empty()
+    }
+
     /// When each thing was last used: kind, identifier, time.
     fn last_uses(&self) -> Vec<(&'static str, String, i64)> {
         let mut last = HashMap::<(&'static str, String), i64>::new();
@@ -111,14 +124,17 @@ impl Statements {
     }
 
     /// Writes what was noted. A time never goes back, and what was deleted meanwhile stays gone.
-    pub(super) async fn write(&self, pool: &Pool, taken: &Taken<'_>) -> Result<(), sqlx::Error> {
-        let (noted, mut tx) = (&taken.noted, pool.begin().await?);
-        for rows in noted.last_uses().chunks(CAP) {
-            self.touch(&mut tx, rows).await?;
+    pub(super) async fn write(&self, pool: &Pool, mut taken: Taken<'_>) -> Result<(), sqlx::Error> {
+        while let Some(noted) = taken.next_slice() {
+            let mut tx = pool.begin().await?;
+            for rows in noted.last_uses().chunks(CAP) {
+                self.touch(&mut tx, rows).await?;
+            }
+            self.uses.write(&mut tx, &noted.accesses).await?;
+            self.log.write(&mut tx, &noted.accesses).await?;
+            tx.commit().await?;
         }
-        self.uses.write(&mut tx, &noted.accesses).await?;
-        self.log.write(&mut tx, &noted.accesses).await?;
-        tx.commit().await
+        Ok(())
     }
 
     async fn touch(&self, tx: &mut Tx, rows: &[(&'static str, String, i64)]) -> Result<(), sqlx::Error> {
@@ -201,24 +217,48 @@ mod tests {
             }
         };
         use_all(1);
-        let first = activity.take().unwrap();
+        let mut first = activity.take().unwrap();
         assert!(activity.take().is_none());
+        // It was begun to be written, and was not.
+        first.next_slice().unwrap();
         use_all(2);
         drop(first);
-        let all = activity.take().unwrap();
+        let mut all = activity.take().unwrap();
+        let slice = all.next_slice().unwrap();
         let last = at(2).as_micros();
-        let mut uses = all.noted.last_uses();
+        let mut uses = slice.last_uses();
         uses.sort();
         assert_eq!(
             uses,
             [("api_token", caller.to_string(), last), ("service_token", token.to_string(), last)]
         );
         assert_eq!(
-            all.noted.accesses.counts(),
-            [(2, None), (1, Some(1)), (1, Some(2)), (1, Some(1)), (1, Some(2))]
+            slice.accesses.counts(),
+            [(2, None), (1, Some(1)), (1, Some(1)), (1, Some(2)), (1, Some(2))]
         );
-        all.done();
+        assert!(all.next_slice().is_none());
+        drop(all);
         assert!(activity.take().is_none());
         assert_eq!(activity.accesses.left_out(), 0);
+    }
+
+    #[test]
+    fn what_is_too_much_for_one_transaction_is_written_in_several() {
+        let (activity, now) = (Activity::default(), Timestamp::from_micros(1).unwrap());
+        let app = app(now);
+        for n in 0..=u128::try_from(2 * SLICE).unwrap() {
+            let secret = (SecretSlot::Current, SecretDigest::from_stored([5; 32]));
+            activity.accesses.accepted(&app, ServiceTokenId::from_bytes(n.to_be_bytes()), secret, now);
+        }
+        let mut taken = activity.take().unwrap();
+        for written in [SLICE, SLICE] {
+            assert_eq!(taken.next_slice().unwrap().last_uses().len(), written);
+        }
+        // The second is lost on its way, and so not the first.
+        drop(taken);
+        let mut taken = activity.take().unwrap();
+        assert_eq!(taken.next_slice().unwrap().last_uses().len(), SLICE);
+        assert_eq!(taken.next_slice().unwrap().last_uses().len(), 1);
+        assert!(taken.next_slice().is_none());
     }
 }

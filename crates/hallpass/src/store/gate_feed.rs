@@ -259,9 +259,14 @@ impl GateFeed {
 
 /// The revision of what is going to be read, and the newest time in it.
 async fn begin_news(tx: &mut Tx) -> Result<News, StoreError> {
-    let (revision, newest) = on_engine!(Tx, tx, conn => {
-        sqlx::query_as::<_, (i64, i64)>("SELECT n, newest FROM revision").fetch_one(conn).await?
+    let (revision, newest, last) = on_engine!(Tx, tx, conn => {
+        sqlx::query_as::<_, (i64, i64, Option<i64>)>(
+            // A node of an earlier version writes audit rows alone.
+            "SELECT n, newest, (SELECT at FROM audit ORDER BY revision DESC LIMIT 1) FROM revision",
+        )
+        .fetch_one(conn)
+        .await?
     });
-    let newest = Timestamp::from_micros(newest);
+    let newest = Timestamp::from_micros(last.unwrap_or_default().max(newest));
     Ok(News { revision, newest, ..News::default() })
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use hallpass_core::caller::Grant;
+use hallpass_core::caller::{Grant, Scope};
 use hallpass_core::id::{AppId, PolicyId, ServiceTokenId};
 use hallpass_core::secret::SecretDigest;
 use hallpass_core::time::Timestamp;
@@ -49,15 +49,24 @@ impl ServiceTokens<'_> {
         paging: Paging,
     ) -> Result<Option<Page<LastUse>>, StoreError> {
         let Some(stored) = self.find(grant, id).await? else { return Ok(None) };
+        // Whoever is at home in one zone hears nothing of applications elsewhere.
+        let zone = match grant.scope() {
+            Scope::Zone { zone, .. } => zone.to_string(),
+            Scope::Account(_) | Scope::User(_) => String::new(),
+        };
         let (total, rows) = reading!(self.store, pool => {
-            let counting = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM service_token_uses WHERE token_id = $1");
-            let total = counting.bind(id.to_string()).fetch_one(pool).await?;
+            let counting = sqlx::query_scalar::<_, i64>(
+                "SELECT COUNT(*) FROM service_token_uses u JOIN apps a ON a.id = u.app_id \
+                 WHERE u.token_id = $1 AND ($2 = '' OR a.zone_id = $2)",
+            );
+            let total = counting.bind(id.to_string()).bind(&zone).fetch_one(pool).await?;
             let selecting = sqlx::query_as::<_, Row>(
                 "SELECT u.app_id, a.body, u.secret_version, u.last_seen_at \
-                 FROM service_token_uses u JOIN apps a ON a.id = u.app_id WHERE u.token_id = $1 \
-                 ORDER BY u.last_seen_at DESC, u.app_id, u.secret_version DESC LIMIT $2 OFFSET $3",
+                 FROM service_token_uses u JOIN apps a ON a.id = u.app_id \
+                 WHERE u.token_id = $1 AND ($2 = '' OR a.zone_id = $2) \
+                 ORDER BY u.last_seen_at DESC, u.app_id, u.secret_version DESC LIMIT $3 OFFSET $4",
             );
-            let selecting = selecting.bind(id.to_string()).bind(paging.limit()).bind(paging.offset());
+            let selecting = selecting.bind(id.to_string()).bind(&zone).bind(paging.limit()).bind(paging.offset());
             (total, selecting.fetch_all(pool).await?)
         });
         let current = stored.token.secret_version;

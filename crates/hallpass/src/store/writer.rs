@@ -140,6 +140,12 @@ impl Writer {
 
     /// Commits a batch; where one job of several spoils it, each by itself.
     async fn commit(&mut self, jobs: &[Job]) -> Vec<Result<Outcome, WriteError>> {
+        // What is in a file that is gone nobody is told of, and nothing is written into it. It is looked for once more before
+        // anybody is told that something was.
+        if let Err(error) = self.pool.expect_file(self.file).await {
+            tracing::error!(%error, jobs = jobs.len(), "a batch of writes failed");
+            return jobs.iter().map(|_| Err(error.clone().into())).collect();
+        }
         match self.transact(jobs).await {
             Ok(outcomes) => outcomes,
             Err(Failure::Before(error)) if spoils_a_batch(&error) => {
@@ -226,11 +232,12 @@ impl Writer {
     /// What cannot be written now is tried again the next time. Where a commit was lost on its way, acceptances may be counted twice.
     async fn note(&self) {
         let Some(taken) = self.noted.take() else { return };
-        match self.activity.write(&self.pool, &taken).await {
-            Ok(()) => taken.done(),
-            Err(error) => {
-                tracing::warn!(%error, "could not write down what was used; it will be tried again");
-            }
+        let written = match self.pool.expect_file(self.file).await {
+            Ok(()) => self.activity.write(&self.pool, taken).await.map_err(StoreError::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "could not write down what was used; it will be tried again");
         }
     }
 

@@ -179,3 +179,25 @@ both_engines!(
         assert!(rows::texts(&server.place, "SELECT token_id FROM service_token_uses").await.is_empty());
     }
 );
+
+both_engines!(a_zone_hears_of_its_own_applications_alone, |server: TestServer| async move {
+    let (home, key, accesses) = (server.home.clone(), server.key(&server.home), server.store.accesses());
+    let zone = format!("{}/access", home.zone_path());
+    let made = key.post(&format!("{zone}/service_tokens"), json!({"name": "ci"})).await.result(201);
+    let (id, presented) = (text(&made["id"]), ClientSecret::presented(&text(&made["client_secret"])));
+    let secret = (SecretSlot::Current, server.store.digest(SecretKind::ServiceToken, &id, &presented));
+    let inside = format!("docs.{}.example", home.user);
+    let body = json!({"type": "self_hosted", "domain": inside});
+    let zoned = key.post(&format!("{zone}/apps"), body).await.result(201);
+    let elsewhere = protect(&server, "elsewhere.example.com", json!({})).await;
+    for app in [zoned, elsewhere] {
+        let app = known(&server, text(&app["id"]).parse().unwrap());
+        accesses.accepted(&app, id.parse().unwrap(), secret, server.now());
+    }
+    let own = (inside.as_str(), 1, true, "12:00:00");
+    let mut all = [("elsewhere.example.com", 1, true, "12:00:00"), own];
+    all.sort_unstable();
+    written(&key, &format!("{}/{id}/last_uses", home.tokens_path()), &all).await;
+    let path = format!("{zone}/service_tokens/{id}/last_uses");
+    assert_eq!(uses(&key.get(&path).await.result(200)), of(&[own]));
+});
