@@ -61,10 +61,10 @@ pub(super) fn access_query() -> Vec<Value> {
         bound("since", "Entries at this time or later."),
         bound("until", "Entries at this time or earlier."),
         flag("allowed", "Only what was accepted, or only what was refused."),
-        text("app_uid", "The application."),
+        parameter("app_uid", "The application.", super::reference("AppId")),
         text("email", "Machines have none: with one, nothing fits."),
         text("ray_id", "The entry with this identifier."),
-        text("service_token_id", "The service token."),
+        parameter("service_token_id", "The service token.", super::reference("ServiceTokenId")),
     ]);
     all
 }
